@@ -1,0 +1,97 @@
+"""Cards: a method's facts, as literals, so that they can be read without running the method's file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+FAMILIES = ("autoregressive", "speculative", "search", "diffusion", "visual")
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option of a method. The type is the default's; flags, fields and documentation come from here."""
+
+    name: str
+    default: Any
+    help: str
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[Any, ...] = ()
+
+    @property
+    def type(self) -> type:
+        return type(self.default)
+
+    @property
+    def allowed(self) -> str:
+        if self.choices:
+            return " | ".join(map(str, self.choices))
+        low = "" if self.low is None else f" from {self.low:g}"
+        high = "" if self.high is None else f" to {self.high:g}"
+        return f"{self.type.__name__}{low}{high}"
+
+    def parse(self, value: Any) -> Any:
+        """The value in the option's type. Raises ValueError with what is allowed."""
+        try:
+            if self.type is bool and isinstance(value, str):
+                made: Any = {"true": True, "1": True, "false": False, "0": False}[value.lower()]
+            else:
+                made = self.type(value)
+        except (KeyError, TypeError, ValueError):
+            raise ValueError(f"option {self.name} is {value!r}; allowed is {self.allowed}") from None
+        low, high = self.low, self.high
+        fits = (low is None or made >= low) and (high is None or made <= high)
+        if not fits or (self.choices and made not in self.choices):
+            raise ValueError(f"option {self.name} is {value!r}; allowed is {self.allowed}")
+        return made
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a method is, and what it promises.
+
+    `exact`: its text is the plain loop's, token for token when greedy and in law when sampling, and the laws
+    of `anyorder.testing` hold it to that. `cost`: target runs and cells, in words; `departures`: where our
+    method differs from its paper, and choices that the paper leaves open and that are ours.
+    """
+
+    name: str
+    family: str
+    paper: str
+    exact: bool
+    summary: str
+    cost: str
+    nets: tuple[str, ...] = ("target",)
+    options: tuple[Option, ...] = ()
+    departures: tuple[str, ...] = ()
+    temperature: float = 0.0  # what a request gets that names none
+    kind: str = ""  # drafters: how their guesses are made (`core.drafter.KINDS`); "" for other methods
+    canvas: str = "row"  # "row": grows at its end; "cells": any-order
+
+    def __post_init__(self) -> None:
+        if self.family not in FAMILIES:
+            raise ValueError(f"card {self.name}: family is {self.family!r}; allowed is {', '.join(FAMILIES)}")
+
+    def settle(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """All options with their values. Raises ValueError for unknown names and bad values."""
+        known = {option.name: option for option in self.options}
+        for name in given:
+            if name not in known:
+                there = ", ".join(known) or "none"
+                raise ValueError(
+                    f"method {self.name} has no option {name!r}; its options: {there}; "
+                    f"see: anyorder methods {self.name}"
+                )
+        return {name: option.parse(given.get(name, option.default)) for name, option in known.items()}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a method's builder may know of the request besides its options."""
+
+    greedy: bool = True  # temperature 0
+    vocab: int = 0  # V of the target
+    make: Callable[[str, Mapping[str, Any]], Any] | None = None  # another method's drafter, by name
+    memory: dict[str, Any] = field(default_factory=dict)  # kept between requests by who loaded the model

@@ -1,0 +1,98 @@
+"""Readers: from an answer to something small. The only place where methods meet tensors.
+
+A reader gets the shaped answer and the request's chance, and returns plain numbers (or a small tensor). Each
+result is a list over the live rows.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from anyorder.core.chance import Chance
+from anyorder.core.types import Answer, Reader
+
+
+def ends(answer: Answer) -> Tensor:
+    """[L, V] the lines that speak about the cell after each live row's text."""
+    if len(answer.rows) == len(answer.logits):
+        return answer.logits
+    return answer.logits[[lines.start for lines in answer.rows]]
+
+
+def argmax(answer: Answer, chance: Chance) -> list[int]:
+    """The likeliest next token of each live row; the lowest id where several are likeliest."""
+    return ends(answer).argmax(-1).tolist()
+
+
+def sample(answer: Answer, chance: Chance) -> list[int]:
+    """A draw from each live row's next-token law."""
+    logits = ends(answer).float()
+    return [
+        chance.pick(line, lines.row, lines.position(0))
+        for line, lines in zip(logits, answer.rows, strict=True)
+    ]
+
+
+def log_probs(answer: Answer, chance: Chance) -> Tensor:
+    """[L, V] log-probabilities of each live row's next token, at least float32."""
+    logits = ends(answer)
+    return logits.log_softmax(-1, dtype=torch.promote_types(logits.dtype, torch.float32))
+
+
+def _cells(answer: Answer, chance: Chance, best: bool) -> list[tuple[list[int], list[float]]]:
+    laws = answer.logits.softmax(-1, dtype=torch.promote_types(answer.logits.dtype, torch.float32))
+    out = []
+    for lines in answer.rows:
+        mine = slice(lines.start, lines.start + lines.count)
+        if best:
+            token = answer.logits[mine].argmax(-1).tolist()
+        else:
+            places = enumerate(answer.logits[mine].float())
+            token = [chance.pick(line, lines.row, lines.position(i)) for i, line in places]
+        sure = laws[mine][range(len(token)), token].tolist() if token else []
+        out.append((token, sure))
+    return out
+
+
+def argmax_with_confidence(answer: Answer, chance: Chance) -> list[tuple[list[int], list[float]]]:
+    """For each live row: the likeliest token of each asked cell, and its probability."""
+    return _cells(answer, chance, best=True)
+
+
+def sample_with_confidence(answer: Answer, chance: Chance) -> list[tuple[list[int], list[float]]]:
+    """For each live row: a draw for each asked cell, and its probability."""
+    return _cells(answer, chance, best=False)
+
+
+def every_argmax(answer: Answer, chance: Chance) -> list[np.ndarray]:
+    """For each live row: [lines] the likeliest token after its end and after each guess."""
+    best = answer.logits.argmax(-1).cpu().numpy()
+    return [best[lines.start : lines.start + lines.count] for lines in answer.rows]
+
+
+def every_top(k: int) -> Reader:
+    """For each live row: [lines, k] the likeliest tokens after its end and after each guess, best first."""
+
+    def read(answer: Answer, chance: Chance) -> list[np.ndarray]:
+        best = answer.logits.topk(k)[1].cpu().numpy()
+        return [best[lines.start : lines.start + lines.count] for lines in answer.rows]
+
+    return read
+
+
+def nothing(answer: Answer, chance: Chance) -> None:
+    """For drafters that learn nothing from the target."""
+    return None
+
+
+def both(first: Reader, second: Reader) -> Reader:
+    """Two small results off one answer."""
+
+    def read(answer: Answer, chance: Chance) -> tuple[Any, Any]:
+        return first(answer, chance), second(answer, chance)
+
+    return read

@@ -1,0 +1,71 @@
+"""Draft model (Leviathan et al. 2023, arXiv:2211.17192): a smaller net with the same tokenizer guesses a chain."""
+
+from collections.abc import Generator
+from typing import Any
+
+import torch
+
+from anyorder.core.canvas import Canvas
+from anyorder.core.card import Card, Option, Setting
+from anyorder.core.chance import Chance
+from anyorder.core.drafter import Drafter, Trees
+from anyorder.core.types import Answer, Ask, chain
+
+CARD = Card(
+    name="draft_model",
+    family="speculative",
+    paper="arXiv:2211.17192",
+    exact=True,
+    kind="point",
+    summary="a smaller net with the same tokenizer guesses a chain",
+    cost="1 target run per commit, 1 + tokens cells; `tokens` runs of the draft net",
+    nets=("target", "draft"),
+    options=(
+        Option("draft", "", "the draft net: a hub id, folder or GGUF file"),
+        Option("tokens", 4, "tokens drafted", low=1, high=64),
+        Option("draw", "likeliest", "how a token is drafted; sampled ones go with verify=residual",
+               choices=("likeliest", "sampled")),
+    ),
+)  # fmt: skip
+
+
+def last_line(drawn: bool):
+    """For each live row: the next drafted token, and the law it was drawn from (None: it is the likeliest)."""
+
+    def read(answer: Answer, chance: Chance) -> list[tuple[int, torch.Tensor | None]]:
+        out: list[tuple[int, torch.Tensor | None]] = []
+        for lines in answer.rows:
+            line = lines.start + len(lines.tree)
+            logits = answer.logits[line]
+            if drawn:
+                token = chance.pick(logits.float(), lines.row, lines.position(len(lines.tree)))
+                out.append((token, logits.double().softmax(-1)))
+            else:
+                out.append((int(logits.argmax()), None))
+        return out
+
+    return read
+
+
+def chained_drafts(net: str, tokens: int, drawn: bool, source: str) -> Drafter:
+    """Chains of `tokens` guesses from one net, a run for each token."""
+
+    def draft(canvas: Canvas) -> Generator[Ask, Any, Trees]:
+        path: list[list[int]] = [[] for _ in canvas.live]
+        laws: list[list[torch.Tensor]] = [[] for _ in canvas.live]
+        for depth in range(tokens):
+            trees = tuple(chain(p) for p in path)
+            found = yield Ask(last_line(drawn), guess=trees, net=net, skip=depth)  # only the newest guess's line
+            for i, (token, law) in enumerate(found):
+                path[i].append(token)
+                if law is not None:
+                    laws[i].append(law)
+        return tuple(
+            chain(p, torch.stack(q) if q else None, source=source) for p, q in zip(path, laws, strict=True)
+        )
+
+    return Drafter(draft, kind="chain" if drawn else "point")
+
+
+def draft_model(setting: Setting, draft: str, tokens: int, draw: str) -> Drafter:
+    return chained_drafts("draft", tokens, draw == "sampled" and not setting.greedy, CARD.name)

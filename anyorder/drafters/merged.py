@@ -1,0 +1,80 @@
+"""Two or more drafters merged into one tree (ours): every drafter guesses, equal paths are judged once."""
+
+from collections.abc import Generator
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from anyorder.core.canvas import Canvas
+from anyorder.core.card import Card, Option, Setting
+from anyorder.core.drafter import Drafter, Trees
+from anyorder.core.types import Ask, Tree
+
+CARD = Card(
+    name="merged",
+    family="speculative",
+    paper="ours",
+    exact=True,
+    kind="point",
+    summary="several drafters' guesses in one tree",
+    cost="1 target run per commit, the cells of all drafters' different guesses",
+    options=(Option("drafters", "prompt_lookup,token_recycling", "names, separated by commas"),),
+)
+
+
+def merge(trees: list[Tree]) -> tuple[Tree, list[list[int]]]:
+    """One tree that holds all paths, and where each node of each tree went."""
+    token: list[int] = []
+    parent: list[int] = []
+    source: list[str] = []
+    place: dict[tuple[int, int], int] = {}
+    maps = []
+    for tree in trees:
+        went: list[int] = []
+        for i, (t, p) in enumerate(zip(tree.token, tree.parent, strict=True)):
+            key = (-1 if p < 0 else went[p], t)
+            if key not in place:
+                place[key] = len(token)
+                token.append(t)
+                parent.append(key[0])
+                source.append(tree.source[i] if tree.source else "")
+            went.append(place[key])
+        maps.append(went)
+    return Tree(tuple(token), tuple(parent), source=tuple(source)), maps
+
+
+def team(setting: Setting, names: str) -> list[Drafter]:
+    """The drafters of a comma list. Raises ValueError for unknown names and for drafts that carry a q."""
+    assert setting.make is not None
+    made = [setting.make(name.strip(), {}) for name in names.split(",") if name.strip()]
+    if len(made) < 2 or any(drafter.kind != "point" for drafter in made):
+        raise ValueError(f"drafters is {names!r}; allowed are two or more drafters of fixed guesses, by comma")
+    return made
+
+
+def merged(setting: Setting, drafters: str) -> Drafter:
+    members = team(setting, drafters)
+    judged: WeakKeyDictionary[Canvas, tuple[list[Trees], list[list[list[int]]]]] = WeakKeyDictionary()
+
+    def draft(canvas: Canvas) -> Generator[Ask, Any, Trees]:
+        each = []
+        for member in members:
+            each.append((yield from member.draft(canvas)))
+        rows = [merge([trees[i] for trees in each]) for i in range(len(canvas.live))]
+        judged[canvas] = (each, [maps for _, maps in rows])
+        return tuple(tree for tree, _ in rows)
+
+    def look(answer, chance):
+        return [member.look(answer, chance) for member in members]
+
+    def learn(canvas, trees, seen, paths) -> None:
+        each, maps = judged[canvas]
+        for k, member in enumerate(members):
+            if seen[k] is not None:  # hand every member the lines of its own guesses
+                mine = [s[[0, *(n + 1 for n in m[k])]] for s, m in zip(seen[k], maps, strict=True)]
+                member.learn(canvas, each[k], mine, paths)
+
+    def close() -> None:
+        for member in members:
+            member.close()
+
+    return Drafter(draft, look=look, learn=learn, close=close)

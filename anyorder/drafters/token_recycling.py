@@ -1,0 +1,114 @@
+"""Token Recycling (Luo et al. 2025, arXiv:2408.08696): the target's own runners-up are the next guesses.
+
+A matrix holds for every token the k likeliest successors seen when it was last processed. A static tree is
+filled from it breadth first, starting at the text's last token; one run judges the tree and refreshes the
+matrix rows of all its tokens, accepted or not.
+"""
+
+import heapq
+from pathlib import Path
+
+import numpy as np
+
+from anyorder.core.canvas import Canvas
+from anyorder.core.card import Card, Option, Setting
+from anyorder.core.drafter import Drafter, by_row
+from anyorder.core.readers import every_top
+from anyorder.core.types import Tree
+
+CARD = Card(
+    name="token_recycling",
+    family="speculative",
+    paper="arXiv:2408.08696",
+    exact=True,
+    kind="point",
+    summary="the target's own runners-up, kept in a matrix, fill a static tree",
+    cost="1 target run per commit, up to 1 + nodes cells",
+    options=(
+        Option("nodes", 8, "nodes of the static tree; 80 is the paper's", low=1, high=80),
+        Option("keep", True, "keep the matrix between requests"),
+        Option("matrix", "", "a .npy file to read the matrix from, if it is there, and to save it to"),
+    ),
+    departures=(
+        "below 80 nodes the tree is the best part of the paper's, by measured rank frequencies (ours)",
+        "successors not seen yet are left out instead of drafting token 0",
+        "of several nodes with one token the last in breadth-first order refreshes the matrix",
+    ),
+)
+
+K = 8  # successors kept for a token
+TEMPLATE = (  # children of each node, breadth first, the paper's tree "2.2.2"; childless tails left out
+    (8,), (8, 4, 3, 2, 1, 1, 1, 1),
+    (8, 3, 2, 1, 1, 1, 1, 1, 2, 1, 0, 0, 1, 0, 0, 1, 0, 1, 1, 0, 0),
+    (5, 2, 1, 1, 1, 0, 0, 0, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1, 0, 0, 1, 1, 0, 0),
+    (3, 1, 1, 0, 0, 1, 0, 0, 0, 0, 1, 0, 1, 0, 0), (2, 0, 0, 1, 0, 0, 0, 0),
+)  # fmt: skip
+RANK = (0.36, 0.10, 0.06, 0.04, 0.03, 0.02, 0.02, 0.01)  # how often the r-th successor is the next token
+
+
+def template() -> tuple[list[int], list[int]]:
+    """Parents and child ranks of the paper's 80 nodes, breadth first; parent -1 is the text's last token."""
+    parent, rank = [], []
+    level = [-1]
+    for counts in TEMPLATE:
+        below = []
+        for node, count in zip(level, counts, strict=True):
+            for r in range(count):
+                below.append(len(parent))
+                parent.append(node)
+                rank.append(r)
+        level = below
+    return parent, rank
+
+
+def part(nodes: int) -> tuple[list[int], list[int]]:
+    """The template's `nodes` likeliest nodes, each worth the product of the rank frequencies on its path."""
+    parent, rank = template()
+    worth = {-1: 1.0}
+    for i, (p, r) in enumerate(zip(parent, rank, strict=True)):
+        worth[i] = worth[p] * RANK[r]
+    chosen = sorted(heapq.nsmallest(nodes, range(len(parent)), key=lambda i: (-worth[i], i)))
+    place = {-1: -1} | {old: new for new, old in enumerate(chosen)}
+    return [place[parent[i]] for i in chosen], [rank[i] for i in chosen]
+
+
+def fill(matrix: np.ndarray, root: int, parent: list[int], rank: list[int]) -> Tree:
+    """The static tree with tokens; nodes whose successor is not known, or known twice, are left out."""
+    token: list[int] = []
+    up: list[int] = []
+    place = {-1: -1}
+    for node, (p, r) in enumerate(zip(parent, rank, strict=True)):
+        if p in place:
+            successor = int(matrix[token[place[p]] if p >= 0 else root, r])
+            if successor >= 0:
+                place[node] = len(token)
+                token.append(successor)
+                up.append(place[p])
+    return Tree(tuple(token), tuple(up), source=(CARD.name,) * len(token))
+
+
+def token_recycling(setting: Setting, nodes: int, keep: bool, matrix: str) -> Drafter:
+    file, shape = Path(matrix), (setting.vocab, K)
+    if matrix and file.exists():
+        loaded = np.load(file)
+        if loaded.shape != shape:
+            raise ValueError(f"matrix {matrix} is {loaded.shape}; this model needs {shape}; name another file")
+        setting.memory[CARD.name] = loaded
+    fresh = np.full(shape, -1, dtype=np.int32)
+    table = setting.memory.setdefault(CARD.name, fresh) if keep or matrix else fresh
+    parent, rank = part(nodes)
+
+    def guess(canvas: Canvas, row: int) -> Tree:
+        return fill(table, canvas.rows[row][-1], parent, rank)
+
+    def learn(canvas, trees, seen, paths) -> None:
+        for row, tree, top in zip(canvas.live, trees, seen, strict=True):
+            table[[canvas.rows[row][-1], *tree.token]] = top
+
+    def close() -> None:
+        if matrix:
+            np.save(file, table)
+        if not keep:
+            table.fill(-1)
+
+    return Drafter(by_row(guess), look=every_top(min(K, setting.vocab)), learn=learn, close=close)

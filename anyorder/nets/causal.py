@@ -1,0 +1,301 @@
+"""A stock transformers causal model as a Net.
+
+One call answers any number of asks in one packed run: the cells of all rows and all guesses lie side by side
+and a mask says who sees whom. The cache is a trie of computed cells (`nets.slots`), so prefill, draft
+catch-up, rollback, forks and prefix reuse are one rule: compute the cells of the text that are not there yet.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from anyorder.core.canvas import Canvas
+from anyorder.core.types import Answer, Ask, Commit, Lines, Tree
+from anyorder.nets.pool import ATTENTION, Pool
+from anyorder.nets.slots import ROOT, Slots
+
+CHUNK = 512  # most cells of one run; longer catch-ups take several
+
+
+@dataclass(slots=True)
+class Path:
+    """The computed part of a row: its tokens and their slots. The last slot is held."""
+
+    tokens: list[int] = field(default_factory=list)
+    slots: list[int] = field(default_factory=list)
+
+    @property
+    def tip(self) -> int:
+        return self.slots[-1] if self.slots else ROOT
+
+
+@dataclass(slots=True)
+class Held:
+    """What one canvas keeps in the cache."""
+
+    canvas: weakref.ref[Canvas]
+    rows: list[Path]
+    guesses: list[int] = field(default_factory=list)  # slots computed for it and not yet known to be text
+
+
+@dataclass(slots=True)
+class Run:
+    """The cells of one run, in an order where parents come first."""
+
+    slots: list[int] = field(default_factory=list)
+    place: dict[int, int] = field(default_factory=dict)  # slot -> which cell of the run it is
+    before: list[list[int]] = field(default_factory=list)  # slots seen and not in this run, [] if parent is
+
+    def __len__(self) -> int:
+        return len(self.slots)
+
+    def add(self, slot: int, before: list[int]) -> None:
+        if slot not in self.place:
+            self.place[slot] = len(self.slots)
+            self.slots.append(slot)
+            self.before.append(before)
+
+
+class Causal:
+    """A causal language model; text in, laws of the next token out.
+
+    `model`: a transformers model whose cache is one key and one value per cell and layer. Its attention is
+    set to ours. Raises ValueError for models that keep other state (recurrent or linear attention layers).
+    """
+
+    can = frozenset({"tree", "rows", "hidden", "layers"})
+
+    def __init__(self, model: nn.Module):
+        config = model.config.get_text_config()
+        kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
+        if not kinds <= {"full_attention", "sliding_attention"} or getattr(model, "_is_stateful", False):
+            found = ", ".join(sorted(kinds)) if len(kinds) > 1 else config.model_type
+            raise ValueError(
+                f"the model has layers of kind {found}; anyorder runs full and sliding attention; "
+                "choose a model whose cache is keys and values only"
+            )
+        model.set_attn_implementation(ATTENTION)
+        self.model = model.eval()
+        self.device: torch.device = model.device
+        self.dtype: torch.dtype = model.dtype
+        self.vocab: int = config.vocab_size
+        self.context: int = getattr(config, "max_position_embeddings", None) or 1 << 20
+        self.kinds = kinds if getattr(config, "layer_types", None) else None
+        self.window: int | None = getattr(config, "sliding_window", None)
+        if not self.kinds and not getattr(config, "use_sliding_window", True):
+            self.window = None
+        self.share = config.num_attention_heads // (
+            getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+        )
+        self._read: Tensor | None = None
+        model.get_output_embeddings().register_forward_pre_hook(self._see)
+        self.forget()
+
+    def forget(self) -> None:
+        """Drop every cached cell. By the law this changes no answer."""
+        self.slots, self.pool = Slots(), Pool()
+        self.held: dict[int, Held] = {}
+
+    # the two verbs ---------------------------------------------------------------------------------------
+
+    def __call__(self, asks: Sequence[tuple[Ask, Canvas]]) -> list[Answer]:
+        run = Run()
+        wanted: list[int] = []  # slots whose lines are wanted, all asks one after the other
+        parts: list[tuple[tuple[Lines, ...], int, int]] = []  # lines, how many, cells fed
+        for ask, canvas in asks:
+            held, fed, start, rows = self._open(canvas), len(run), 0, []
+            for i, h in enumerate(canvas.live):
+                tree = ask.guess[i] if ask.guess else Tree()
+                wanted += self._feed(run, held, h, canvas.rows[h], ask, tree)
+                rows.append(Lines(h, start - ask.skip, len(canvas.rows[h]), tree))
+                start += max(0, len(tree) + 1 - ask.skip)
+            parts.append((tuple(rows), start, len(run) - fed))
+        layers = sorted({layer for ask, _ in asks for layer in ask.layers})
+        logits, hidden, inner = self._compute(run, wanted, layers)
+        answers, first = [], 0
+        for (rows, count, fed), (ask, _) in zip(parts, asks, strict=True):
+            mine = slice(first, first + count)
+            answers.append(
+                Answer(logits[mine], rows, hidden[mine], {i: inner[i][mine] for i in ask.layers}, fed)
+            )
+            first += count
+        return answers
+
+    def follow(self, canvas: Canvas, commit: Commit) -> None:
+        held = self.held.get(id(canvas))
+        if held is None or held.canvas() is not canvas:
+            return
+        parents = range(len(held.rows)) if commit.parents is None else commit.parents
+        rows = []
+        for h, parent in enumerate(parents):
+            path = held.rows[parent]
+            if commit.parents is not None:
+                path = Path(list(path.tokens), list(path.slots))
+                self.slots.hold(path.tip)
+            self._catch_up(path, canvas.rows[h])
+            rows.append(path)
+        if commit.parents is not None:
+            for path in held.rows:
+                self.slots.release(path.tip)
+        held.rows = rows
+        self._drop_guesses(held)
+
+    # text and slots --------------------------------------------------------------------------------------
+
+    def _open(self, canvas: Canvas) -> Held:
+        """What the cache holds of the canvas. Canvases that are done make room once a new one comes."""
+        held = self.held.get(id(canvas))
+        if held is not None and held.canvas() is canvas:
+            return held
+        rows = []
+        for text in canvas.rows:
+            slots = self.slots.walk(ROOT, text)  # a prefix that another request left here
+            rows.append(Path(text[: len(slots)], slots))
+            self.slots.hold(rows[-1].tip)
+        for key, old in list(self.held.items()):
+            other = old.canvas()
+            if other is None or other.done:
+                self._drop_guesses(old)
+                for path in old.rows:
+                    self.slots.release(path.tip)
+                del self.held[key]
+        held = self.held[id(canvas)] = Held(weakref.ref(canvas), rows)
+        return held
+
+    def _drop_guesses(self, held: Held) -> None:
+        for slot in reversed(held.guesses):
+            self.slots.release(slot)
+        held.guesses = []
+
+    def _feed(self, run: Run, held: Held, h: int, text: list[int], ask: Ask, tree: Tree) -> list[int]:
+        """Add to the run what the row still lacks and its guesses; the slots of the lines that are wanted."""
+        path = held.rows[h]
+        self._catch_up(path, text)
+        known = len(text) - 1 if ask.skip == 0 else len(text)  # a wanted line means its cell runs (again)
+        before = path.slots[:known]
+        slot = before[-1] if before else ROOT
+        for token in text[len(before) :]:
+            slot = self._cell(run, held, slot, token, before)
+        end, way = slot, [slot]
+        for i, (token, parent) in enumerate(zip(tree.token, tree.parent, strict=True)):
+            slot = end if parent < 0 else way[parent + 1]
+            old = self.slots.find(slot, token)
+            if old is None or i + 1 >= ask.skip:
+                old = self._cell(run, held, slot, token, before)
+            way.append(old)
+        return way[ask.skip :]
+
+    def _catch_up(self, path: Path, text: list[int]) -> None:
+        """Make the path cover all computed cells of the text, and nothing else."""
+        known = len(path.slots)
+        if path.tokens != text[:known]:  # the text was changed behind our back: keep the common part only
+            known = next(i for i, (a, b) in enumerate(zip(path.tokens, [*text, None])) if a != b)
+        tip = path.tip
+        del path.tokens[known:], path.slots[known:]
+        path.slots += self.slots.walk(path.tip, text[known:])
+        path.tokens += text[known : len(path.slots)]
+        self.slots.hold(path.tip)
+        self.slots.release(tip)
+
+    def _cell(self, run: Run, held: Held, parent: int, token: int, before: list[int]) -> int:
+        slot = self.slots.find(parent, token)
+        if slot is None:
+            slot = self.slots.add(parent, token)
+            held.guesses.append(slot)
+        if parent not in run.place and parent != (before[-1] if before else ROOT):
+            before = self._way(parent)  # a guess computed by an earlier ask
+        run.add(slot, [] if parent in run.place else before)
+        return slot
+
+    def _way(self, slot: int) -> list[int]:
+        """All slots from the first cell of the text to this one."""
+        way = []
+        while slot != ROOT:
+            way.append(slot)
+            slot = self.slots.parent[slot]
+        return way[::-1]
+
+    # computing -------------------------------------------------------------------------------------------
+
+    @torch.inference_mode()
+    def _compute(
+        self, run: Run, wanted: list[int], layers: list[int]
+    ) -> tuple[Tensor, Tensor, dict[int, Tensor]]:
+        """Lines of the wanted slots: logits [M, V] float32 or wider, hidden [M, D], layers [M, D]."""
+        lines = [run.place[slot] for slot in wanted]
+        pieces: list[tuple[Tensor, Tensor, dict[int, Tensor]]] = []
+        index = torch.empty(len(run), dtype=torch.long)  # cell of the run -> its line among the pieces
+        made = 0
+        for start in range(0, len(run), CHUNK):
+            stop = min(start + CHUNK, len(run))
+            mine = sorted({i for i in lines if start <= i < stop})
+            pieces.append(self._forward(run, start, stop, [i - start for i in mine], layers))
+            index[mine] = torch.arange(made, made + len(mine))
+            made += len(mine)
+        order = index[lines]
+        logits, hidden = (torch.cat([p[k] for p in pieces]) for k in (0, 1))
+        inner = {i: torch.cat([p[2][i] for p in pieces]) for i in layers}
+        if order.tolist() != list(range(made)):  # shared cells or another order
+            logits, hidden = logits[order], hidden[order]
+            inner = {i: x[order] for i, x in inner.items()}
+        return logits, hidden, inner
+
+    def _forward(
+        self, run: Run, start: int, stop: int, lines: list[int], layers: list[int]
+    ) -> tuple[Tensor, Tensor, dict[int, Tensor]]:
+        slots, device = run.slots[start:stop], self.device
+        top = self.slots.top
+        self.pool.aim(slots, top)
+        keep = torch.tensor(lines, dtype=torch.long, device=device)
+        out = self.model(
+            input_ids=torch.tensor([[self.slots.token[s] for s in slots]], device=device),
+            position_ids=torch.tensor([[self.slots.depth[s] for s in slots]], device=device),
+            attention_mask=self._mask(run, start, stop, top),
+            past_key_values=self.pool,
+            use_cache=True,
+            logits_to_keep=keep,
+            output_hidden_states=bool(layers),
+        )
+        assert self._read is not None, "the model did not call its output head"
+        inner = {i: out.hidden_states[i][0, keep] for i in layers}
+        wide = torch.promote_types(out.logits.dtype, torch.float32)
+        return out.logits[0].to(wide), self._read[0], inner
+
+    def _see(self, head: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        self._read = inputs[0]
+
+    def _mask(self, run: Run, start: int, stop: int, top: int) -> Tensor | dict[str, Tensor] | None:
+        """Who sees whom, [1, 1, heads per group * Q, top], added to the scores; None: everything before."""
+        cells = run.slots[start:stop]
+        fresh = cells == list(range(top)) and self.slots.parent == list(range(-1, top - 1))
+        if self.window is None and (fresh or (len(cells) == 1 and len(run.before[start]) + 1 == top)):
+            return None
+        sees = np.zeros((len(cells), top), dtype=bool)
+        for i, slot in enumerate(cells):
+            parent = run.place.get(self.slots.parent[slot], -1)
+            if parent >= start:
+                sees[i] = sees[parent - start]
+            else:
+                sees[i, self._way(slot)[:-1] if parent >= 0 else run.before[start + i]] = True
+            sees[i, slot] = True
+        if self.kinds is None:
+            return self._added(sees if self.window is None else sees & self._near(cells, top))
+        masks = {"full_attention": sees}
+        if "sliding_attention" in self.kinds:
+            masks["sliding_attention"] = sees & self._near(cells, top)
+        return {kind: self._added(mask) for kind, mask in masks.items()}
+
+    def _near(self, cells: list[int], top: int) -> np.ndarray:
+        depth = np.array(self.slots.depth[:top])
+        return depth[cells][:, None] - depth[None, :] < (self.window or 1 << 62)
+
+    def _added(self, sees: np.ndarray) -> Tensor:
+        mask = torch.zeros(sees.shape, dtype=self.dtype)
+        mask.masked_fill_(torch.from_numpy(~sees), -torch.inf)
+        return mask.repeat(self.share, 1)[None, None].to(self.device)

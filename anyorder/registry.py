@@ -1,0 +1,113 @@
+"""The registry: a method's name is its file's name. Files are found and their cards read without being run.
+
+Built-in methods lie in `anyorder/methods/*/NAME.py`, drafters in `anyorder/drafters/NAME.py`; outside ones are
+entry points in the group `anyorder.methods` that load to a module with a CARD and a function of that name.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import cache
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from anyorder.core.card import Card, Option, Setting
+
+HERE = Path(__file__).parent
+GROUP = "anyorder.methods"
+VERIFY = Option(
+    "verify", "auto", "who judges the guesses; auto: greedy at temperature 0, match above",
+    choices=("auto", "greedy", "match", "residual", "ratio"),
+)  # fmt: skip
+
+
+def _value(node: ast.expr) -> Any:
+    """The value of a card's expression: literals, tuples and calls of Card and Option."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+        made = {"Card": Card, "Option": Option}[node.func.id]
+        return made(*map(_value, node.args), **{str(k.arg): _value(k.value) for k in node.keywords})
+    if isinstance(node, ast.Tuple):
+        return tuple(map(_value, node.elts))
+    return ast.literal_eval(node)
+
+
+def read_card(path: Path) -> Card | None:
+    """The CARD of a file, or None if it has none."""
+    for statement in ast.parse(path.read_text()).body:
+        if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == "CARD":
+            card = _value(statement.value)
+            assert isinstance(card, Card) and card.name == path.stem, f"{path}: a card is named like its file"
+            return card
+    return None
+
+
+@cache
+def cards() -> dict[str, Card]:
+    """Every method's card by name, in order of family and name."""
+    found = [card for path in _files() if (card := read_card(path))]
+    found += [_outside(point.name).CARD for point in entry_points(group=GROUP)]
+    return {card.name: card for card in found}
+
+
+def _files() -> list[Path]:
+    return [*sorted(HERE.glob("methods/*/*.py")), *sorted(HERE.glob("drafters/*.py"))]
+
+
+@cache
+def _outside(name: str) -> ModuleType:
+    (point,) = entry_points(group=GROUP, name=name)
+    module = point.load()
+    if not isinstance(module, ModuleType) or not isinstance(getattr(module, "CARD", None), Card):
+        raise ValueError(
+            f"entry point {name!r} of {GROUP} loads to {module!r}; it must be a module with a CARD; "
+            "fix it in the package that declares it"
+        )
+    return module
+
+
+def card(name: str) -> Card:
+    """The card of a method. Raises ValueError for an unknown name, with the nearest known ones."""
+    if name not in cards():
+        near = difflib.get_close_matches(name, cards(), n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise ValueError(f"unknown method {name!r}; {hint}see: anyorder methods")
+    return cards()[name]
+
+
+def builder(name: str) -> Callable[..., Any]:
+    """The function that makes the method (or the drafter) from a Setting and its options."""
+    card(name)
+    for path in _files():
+        if path.stem == name and read_card(path):
+            dotted = ".".join(path.relative_to(HERE.parent).with_suffix("").parts)
+            return getattr(importlib.import_module(dotted), name)
+    return getattr(_outside(name), name)
+
+
+def build(name: str, options: Mapping[str, Any], setting: Setting) -> Callable[..., Any]:
+    """A method ready to run on a canvas. Raises ValueError for unknown names, options and bad values."""
+    setting = replace(setting, make=lambda other, given: _drafter(other, given, setting))
+    if not card(name).kind:
+        return builder(name)(setting, **card(name).settle(options))
+    rules = importlib.import_module("anyorder.methods.speculative.speculative")
+    given = dict(options)
+    verify = VERIFY.parse(given.pop("verify", VERIFY.default))
+    return rules.with_drafter(_drafter(name, given, setting), setting, verify)
+
+
+def options(name: str) -> tuple[Option, ...]:
+    """Every option of a method; drafters are judged by a verifier of the user's choice."""
+    return card(name).options + ((VERIFY,) if card(name).kind else ())
+
+
+def _drafter(name: str, given: Mapping[str, Any], setting: Setting) -> Any:
+    if not card(name).kind:
+        known = ", ".join(n for n, c in cards().items() if c.kind)
+        raise ValueError(f"{name!r} is not a drafter; drafters are {known}; see: anyorder methods")
+    return builder(name)(setting, **card(name).settle(given))
