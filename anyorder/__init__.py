@@ -1,0 +1,25 @@
+"""anyorder: one engine for every way of decoding from a language model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from anyorder.api import Model, Result, load
+    from anyorder.hf import for_transformers
+
+__version__ = "0.1.0"
+__all__ = ["Model", "Result", "__version__", "for_transformers", "load"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import on first use, so that `import anyorder` and the command's help do not import torch."""
+    if name in ("Model", "Result", "load"):
+        from anyorder import api
+
+        return getattr(api, name)
+    if name == "for_transformers":
+        from anyorder.hf import for_transformers
+
+        return for_transformers
+    raise AttributeError(f"module 'anyorder' has no attribute {name!r}")

@@ -21,6 +21,19 @@ from anyorder.core.card import Card, Option, Setting
 
 HERE = Path(__file__).parent
 GROUP = "anyorder.methods"
+SHAPING = (  # what every method takes, applied by `anyorder.shapers` in this order
+    Option("logit_bias", {}, "numbers added to tokens' logits"),
+    Option("banned", (), "tokens that are never written"),
+    Option(
+        "repetition_penalty", 1.0, "divides logits of tokens already in prompt or text", low=0.001, high=100
+    ),
+    Option("presence_penalty", 0.0, "subtracted from logits of tokens already generated", low=-100, high=100),
+    Option("frequency_penalty", 0.0, "the same, for each time they were generated", low=-100, high=100),
+    Option("temperature", 0.0, "logits are divided by it; 0: the likeliest token", low=0, high=100),
+    Option("top_k", 0, "only the k likeliest tokens; 0: all", low=0),
+    Option("top_p", 1.0, "only the likeliest tokens that make up this much probability", low=1e-9, high=1),
+    Option("min_p", 0.0, "only tokens at least this share as likely as the likeliest", low=0, high=1),
+)
 VERIFY = Option(
     "verify", "auto", "who judges the guesses; auto: greedy at temperature 0, match above",
     choices=("auto", "greedy", "match", "residual", "ratio"),
@@ -50,12 +63,13 @@ def read_card(path: Path) -> Card | None:
 @cache
 def cards() -> dict[str, Card]:
     """Every method's card by name, in order of family and name."""
-    found = [card for path in _files() if (card := read_card(path))]
+    found = [card for path in files() if (card := read_card(path))]
     found += [_outside(point.name).CARD for point in entry_points(group=GROUP)]
     return {card.name: card for card in found}
 
 
-def _files() -> list[Path]:
+def files() -> list[Path]:
+    """Where built-in methods and drafters lie."""
     return [*sorted(HERE.glob("methods/*/*.py")), *sorted(HERE.glob("drafters/*.py"))]
 
 
@@ -80,10 +94,11 @@ def card(name: str) -> Card:
     return cards()[name]
 
 
+@cache
 def builder(name: str) -> Callable[..., Any]:
     """The function that makes the method (or the drafter) from a Setting and its options."""
     card(name)
-    for path in _files():
+    for path in files():
         if path.stem == name and read_card(path):
             dotted = ".".join(path.relative_to(HERE.parent).with_suffix("").parts)
             return getattr(importlib.import_module(dotted), name)
@@ -104,6 +119,13 @@ def build(name: str, options: Mapping[str, Any], setting: Setting) -> Callable[.
 def options(name: str) -> tuple[Option, ...]:
     """Every option of a method; drafters are judged by a verifier of the user's choice."""
     return card(name).options + ((VERIFY,) if card(name).kind else ())
+
+
+def shaping(name: str, given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Options split into those of shaping, with their values, and the method's own. Raises ValueError."""
+    own = dict(given)
+    values = {option.name: option.parse(own.pop(option.name)) for option in SHAPING if option.name in own}
+    return {"temperature": card(name).temperature} | values, own
 
 
 def _drafter(name: str, given: Mapping[str, Any], setting: Setting) -> Any:

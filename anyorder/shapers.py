@@ -32,19 +32,24 @@ class Context:
     def counts(self, prompt: bool) -> Iterator[tuple[int, Counter[int]]]:
         """(line, how often each token stands before it); `prompt`: count the prompt too.
 
-        With `at`, every line continues the whole row as far as it is written.
+        With `at`, every line continues the whole row as far as it is written. Lines the ask skipped are not
+        there: a row's lines begin where those of the row before it end.
         """
+        first = 0
         for lines in self.answer.rows:
             row = self.canvas.rows[lines.row][0 if prompt else self.canvas.prompt :]
             base = Counter(t for t in row if t != self.canvas.mask)
             if lines.cells is not None:
                 yield from ((lines.start + i, base) for i in range(lines.count))
                 continue
-            yield lines.start, base
+            if lines.start >= first:
+                yield lines.start, base
             seen = {-1: base}
             for node, (token, parent) in enumerate(zip(lines.tree.token, lines.tree.parent, strict=True)):
                 seen[node] = seen[parent] + Counter([token])
-                yield lines.start + 1 + node, seen[node]
+                if lines.start + 1 + node >= first:
+                    yield lines.start + 1 + node, seen[node]
+            first = max(first, lines.start + lines.count)
 
 
 Shaper = Callable[[Tensor, Context], Tensor]  # logits [M, V] float -> [M, V]; may change its argument
@@ -76,7 +81,7 @@ def top_p(mass: float) -> Shaper:
     """Keep the fewest likeliest tokens whose probabilities reach `mass` (nucleus)."""
 
     def shape(logits: Tensor, context: Context) -> Tensor:
-        ordered, index = logits.sort(-1, descending=True, stable=True)
+        ordered, index = logits.sort(dim=-1, descending=True, stable=True)
         law = ordered.softmax(-1)
         beyond = law.cumsum(-1) - law >= mass  # what stands before a token already reaches the mass
         beyond[..., 0] = False
@@ -101,7 +106,7 @@ def repetition_penalty(factor: float) -> Shaper:
 
     def shape(logits: Tensor, context: Context) -> Tensor:
         for line, count in context.counts(prompt=True):
-            ids = torch.tensor(list(count), device=logits.device)
+            ids = torch.tensor(list(count), dtype=torch.long, device=logits.device)
             old = logits[line, ids]
             logits[line, ids] = torch.where(old > 0, old / factor, old * factor)
         return logits
@@ -140,29 +145,18 @@ def ban(tokens: Sequence[int]) -> Shaper:
 
 @dataclass(frozen=True)
 class Sampling:
-    """How next-token laws are shaped, the same for every method. The defaults change nothing but take the
-    likeliest token. Order: bias, bans, penalties, temperature, top-k, top-p, min-p."""
+    """How next-token laws are shaped, the same for every method; `registry.SHAPING` says what the numbers mean
+    and bounds them. The defaults change nothing; temperature 0 takes the likeliest token."""
 
+    logit_bias: Mapping[int, float] = field(default_factory=dict)
+    banned: tuple[int, ...] = ()
+    repetition_penalty: float = 1.0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
     temperature: float = 0.0
     top_k: int = 0
     top_p: float = 1.0
     min_p: float = 0.0
-    repetition_penalty: float = 1.0
-    presence_penalty: float = 0.0
-    frequency_penalty: float = 0.0
-    logit_bias: Mapping[int, float] = field(default_factory=dict)
-    banned: tuple[int, ...] = ()
-
-    def __post_init__(self) -> None:
-        bounds = {
-            "temperature": (0.0, 100.0), "top_k": (0, 10**9), "top_p": (1e-9, 1.0), "min_p": (0.0, 1.0),
-            "repetition_penalty": (1e-3, 100.0), "presence_penalty": (-100.0, 100.0),
-            "frequency_penalty": (-100.0, 100.0),
-        }  # fmt: skip
-        for name, (low, high) in bounds.items():
-            if not low <= getattr(self, name) <= high:
-                value = getattr(self, name)
-                raise ValueError(f"{name} is {value}; allowed is {low} to {high}; choose a value within")
 
     @property
     def greedy(self) -> bool:

@@ -8,6 +8,19 @@ from typing import Any
 
 FAMILIES = ("autoregressive", "speculative", "search", "diffusion", "visual")
 
+KINDS = {  # how a drafter's guesses are made, which decides what verifiers are exact for them
+    "point": "fixed by the text so far; no q",
+    "chain": "one path, each token drawn from its q",
+    "iid": "siblings drawn independently from one q",
+    "distinct": "siblings drawn without replacement; q of each: what was left when it was drawn",
+}
+PARSERS: dict[type, tuple[Callable[[str], Any], str]] = {  # from a command line's string, and how to write it
+    bool: (lambda s: {"true": True, "1": True, "false": False, "0": False}[s.lower()], "true | false"),
+    tuple: (lambda s: tuple(int(i) for i in s.split(",") if i), "token ids, by comma"),
+    dict: (lambda s: {int(k): float(v) for k, v in (i.split(":") for i in s.split(",") if i)},
+           "token id:number, by comma"),
+}  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Option:
@@ -26,6 +39,8 @@ class Option:
 
     @property
     def allowed(self) -> str:
+        if self.type in PARSERS:
+            return PARSERS[self.type][1]
         if self.choices:
             return " | ".join(map(str, self.choices))
         low = "" if self.low is None else f" from {self.low:g}"
@@ -35,14 +50,11 @@ class Option:
     def parse(self, value: Any) -> Any:
         """The value in the option's type. Raises ValueError with what is allowed."""
         try:
-            if self.type is bool and isinstance(value, str):
-                made: Any = {"true": True, "1": True, "false": False, "0": False}[value.lower()]
-            else:
-                made = self.type(value)
+            parse = PARSERS[self.type][0] if isinstance(value, str) and self.type in PARSERS else self.type
+            made = parse(value)
         except (KeyError, TypeError, ValueError):
             raise ValueError(f"option {self.name} is {value!r}; allowed is {self.allowed}") from None
-        low, high = self.low, self.high
-        fits = (low is None or made >= low) and (high is None or made <= high)
+        fits = (self.low is None or made >= self.low) and (self.high is None or made <= self.high)
         if not fits or (self.choices and made not in self.choices):
             raise ValueError(f"option {self.name} is {value!r}; allowed is {self.allowed}")
         return made
@@ -67,7 +79,7 @@ class Card:
     options: tuple[Option, ...] = ()
     departures: tuple[str, ...] = ()
     temperature: float = 0.0  # what a request gets that names none
-    kind: str = ""  # drafters: how their guesses are made (`core.drafter.KINDS`); "" for other methods
+    kind: str = ""  # drafters: how their guesses are made (KINDS); "" for other methods
     canvas: str = "row"  # "row": grows at its end; "cells": any-order
 
     def __post_init__(self) -> None:

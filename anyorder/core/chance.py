@@ -32,8 +32,9 @@ class Chance:
         An exponential race: with e ~ Exp(1) for each token, the argmax of p/e has law p. All noise belongs to
         the position, so the same seed gives the same token however the logits were computed.
         """
-        noise = self._stream(row, position, 2 * turn).standard_exponential(len(logits), dtype=np.float32)
-        race = logits - torch.from_numpy(np.log(noise)).to(logits.device)
+        # float64, although logits are not: a float32 exponential is 0 once in 2^23, and 0 wins every race
+        noise = self._stream(row, position, 2 * turn).standard_exponential(len(logits))
+        race = logits - torch.from_numpy(np.log(noise)).to(logits)
         return int(race.argmax())
 
     def flip(self, probability: float, row: int, position: int, turn: int = 0) -> bool:

@@ -1,7 +1,7 @@
 """Drafters: canvas to trees. A drafter guesses; it commits nothing and never sees a cache.
 
 How its tokens were made decides which verifiers are exact for them (`methods/speculative/rules.py`), so every
-drafter says it: KINDS.
+drafter says it.
 """
 
 from __future__ import annotations
@@ -11,15 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from anyorder.core.canvas import Canvas
+from anyorder.core.card import KINDS
 from anyorder.core.readers import nothing
 from anyorder.core.types import Ask, Reader, Tree
-
-KINDS = {
-    "point": "fixed by the text so far; no q",
-    "chain": "one path, each token drawn from its q",
-    "iid": "siblings drawn independently from one q",
-    "distinct": "siblings drawn without replacement; q of each: what was left when it was drawn",
-}
 
 Trees = tuple[Tree, ...]  # one for each live row
 Draft = Callable[[Canvas], Generator[Ask, Any, Trees]]
@@ -37,6 +31,9 @@ class Drafter:
     look: Reader = nothing
     learn: Learn = lambda canvas, trees, seen, paths: None
     close: Callable[[], None] = lambda: None
+
+    def __post_init__(self) -> None:
+        assert self.kind in KINDS
 
 
 def by_row(guess: Callable[[Canvas, int], Tree]) -> Draft:

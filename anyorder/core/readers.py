@@ -52,7 +52,8 @@ def _cells(answer: Answer, chance: Chance, best: bool) -> list[tuple[list[int], 
             token = answer.logits[mine].argmax(-1).tolist()
         else:
             places = enumerate(answer.logits[mine].float())
-            token = [chance.pick(line, lines.row, lines.position(i)) for i, line in places]
+            turn = lines.count  # a cell asked again stands among fewer holes, so it is drawn afresh
+            token = [chance.pick(line, lines.row, lines.position(i), turn) for i, line in places]
         sure = laws[mine][range(len(token)), token].tolist() if token else []
         out.append((token, sure))
     return out

@@ -157,7 +157,9 @@ class Ask:
 class Commit:
     """Make tokens true. The flow receives a `Written`."""
 
-    token: Tokens  # one list for each live row, or for each new row of `parents`: appended, or written at `at`
+    token: (
+        Tokens  # one list for each live row, or for each new row of `parents`: appended, or written at `at`
+    )
     at: Cells | None = None  # any-order canvases: one list of positions for each live row
     parents: tuple[int, ...] | None = None  # new row h continues old row parents[h]: fork, prune, reorder
     score: tuple[float, ...] | None = None  # [H]

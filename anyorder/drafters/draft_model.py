@@ -1,4 +1,7 @@
-"""Draft model (Leviathan et al. 2023, arXiv:2211.17192): a smaller net with the same tokenizer guesses a chain."""
+"""Draft model (Leviathan et al. 2023, arXiv:2211.17192): a smaller net of the same tokenizer guesses a chain.
+
+Each guess is a run of the draft net; only its newest line is wanted, so each run feeds it one cell.
+"""
 
 from collections.abc import Generator
 from typing import Any
@@ -55,7 +58,9 @@ def chained_drafts(net: str, tokens: int, drawn: bool, source: str) -> Drafter:
         laws: list[list[torch.Tensor]] = [[] for _ in canvas.live]
         for depth in range(tokens):
             trees = tuple(chain(p) for p in path)
-            found = yield Ask(last_line(drawn), guess=trees, net=net, skip=depth)  # only the newest guess's line
+            found = yield Ask(
+                last_line(drawn), guess=trees, net=net, skip=depth
+            )  # only the newest guess's line
             for i, (token, law) in enumerate(found):
                 path[i].append(token)
                 if law is not None:

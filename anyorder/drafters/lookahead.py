@@ -69,7 +69,10 @@ def lookahead(setting: Setting, window: int, ngram: int, guesses: int, seed: int
     def guess(canvas: Canvas, row: int) -> Tree:
         now = state(canvas, row)
         token = now.window.flatten().tolist()
-        parent = [*range(-1, window - 1), *range(len(token) - window)]  # iterate 0 is a chain, columns hang on it
+        parent = [
+            *range(-1, window - 1),
+            *range(len(token) - window),
+        ]  # iterate 0 is a chain, columns hang on it
         for gram in reversed(now.pool.get(canvas.rows[row][-1], {})):
             parent += [-1, *range(len(token), len(token) + ngram - 2)]
             token += gram

@@ -47,7 +47,9 @@ def team(setting: Setting, names: str) -> list[Drafter]:
     assert setting.make is not None
     made = [setting.make(name.strip(), {}) for name in names.split(",") if name.strip()]
     if len(made) < 2 or any(drafter.kind != "point" for drafter in made):
-        raise ValueError(f"drafters is {names!r}; allowed are two or more drafters of fixed guesses, by comma")
+        raise ValueError(
+            f"drafters is {names!r}; allowed are two or more drafters of fixed guesses, by comma"
+        )
     return made
 
 

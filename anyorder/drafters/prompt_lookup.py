@@ -1,5 +1,6 @@
-"""Prompt lookup (apoorvumang/prompt-lookup-decoding, 2023): guess that what followed these tokens before follows
-them again. The longest suffix of the text that occurs earlier is found, and its continuation is the draft."""
+"""Prompt lookup (apoorvumang/prompt-lookup-decoding, 2023): what followed these tokens before may follow again.
+
+The longest suffix of the text that occurs earlier is found, and its continuation is the draft."""
 
 import numpy as np
 
@@ -19,7 +20,7 @@ CARD = Card(
     options=(
         Option("ngram", 3, "longest suffix looked up, tokens", low=1, high=64),
         Option("nodes", 10, "tokens drafted at most", low=1, high=512),
-        Option("tie", "recent", "which of several matches: the oldest or the latest", choices=("first", "recent")),
+        Option("tie", "recent", "the oldest or the latest of several matches", choices=("first", "recent")),
         Option("whole", False, "only matches that `nodes` tokens follow"),
     ),
     departures=(

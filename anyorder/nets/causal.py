@@ -1,4 +1,4 @@
-"""A stock transformers causal model as a Net.
+"""A causal language model as a Net.
 
 One call answers any number of asks in one packed run: the cells of all rows and all guesses lie side by side
 and a mask says who sees whom. The cache is a trie of computed cells (`nets.slots`), so prefill, draft
@@ -10,17 +10,32 @@ from __future__ import annotations
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from anyorder.core.canvas import Canvas
 from anyorder.core.types import Answer, Ask, Commit, Lines, Tree
-from anyorder.nets.pool import ATTENTION, Pool
+from anyorder.nets.pool import Pool
 from anyorder.nets.slots import ROOT, Slots
 
 CHUNK = 512  # most cells of one run; longer catch-ups take several
+
+
+class Body(Protocol):
+    """The computing part of a causal net."""
+
+    vocab: int
+    context: int
+
+    def __call__(
+        self, ids: Tensor, positions: Tensor, sees: np.ndarray | None, pool: Pool, lines: Tensor, layers: list[int]
+    ) -> tuple[Tensor, Tensor, dict[int, Tensor]]:
+        """Feed cells [Q]; `sees` bool [Q, S]. Logits [M, V] (float32 or wider), what the head read [M, D] and
+        the named layers' states [M, D], of the cells `lines` [M]."""
+        ...
 
 
 @dataclass(slots=True)
@@ -65,36 +80,15 @@ class Run:
 class Causal:
     """A causal language model; text in, laws of the next token out.
 
-    `model`: a transformers model whose cache is one key and one value per cell and layer. Its attention is
-    set to ours. Raises ValueError for models that keep other state (recurrent or linear attention layers).
+    `body` computes: a stock transformers model (`nets.stock`) or a faster one of the same weights
+    (`nets.lean`). Everything else is here.
     """
 
     can = frozenset({"tree", "rows", "hidden", "layers"})
 
-    def __init__(self, model: nn.Module):
-        config = model.config.get_text_config()
-        kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
-        if not kinds <= {"full_attention", "sliding_attention"} or getattr(model, "_is_stateful", False):
-            found = ", ".join(sorted(kinds)) if len(kinds) > 1 else config.model_type
-            raise ValueError(
-                f"the model has layers of kind {found}; anyorder runs full and sliding attention; "
-                "choose a model whose cache is keys and values only"
-            )
-        model.set_attn_implementation(ATTENTION)
-        self.model = model.eval()
-        self.device: torch.device = model.device
-        self.dtype: torch.dtype = model.dtype
-        self.vocab: int = config.vocab_size
-        self.context: int = getattr(config, "max_position_embeddings", None) or 1 << 20
-        self.kinds = kinds if getattr(config, "layer_types", None) else None
-        self.window: int | None = getattr(config, "sliding_window", None)
-        if not self.kinds and not getattr(config, "use_sliding_window", True):
-            self.window = None
-        self.share = config.num_attention_heads // (
-            getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-        )
-        self._read: Tensor | None = None
-        model.get_output_embeddings().register_forward_pre_hook(self._see)
+    def __init__(self, body: Body):
+        self.body = body
+        self.vocab, self.context = body.vocab, body.context
         self.forget()
 
     def forget(self) -> None:
@@ -109,7 +103,8 @@ class Causal:
         wanted: list[int] = []  # slots whose lines are wanted, all asks one after the other
         parts: list[tuple[tuple[Lines, ...], int, int]] = []  # lines, how many, cells fed
         for ask, canvas in asks:
-            held, fed, start, rows = self._open(canvas), len(run), 0, []
+            held, fed, start = self._open(canvas), len(run), 0
+            rows: list[Lines] = []
             for i, h in enumerate(canvas.live):
                 tree = ask.guess[i] if ask.guess else Tree()
                 wanted += self._feed(run, held, h, canvas.rows[h], ask, tree)
@@ -119,10 +114,10 @@ class Causal:
         layers = sorted({layer for ask, _ in asks for layer in ask.layers})
         logits, hidden, inner = self._compute(run, wanted, layers)
         answers, first = [], 0
-        for (rows, count, fed), (ask, _) in zip(parts, asks, strict=True):
+        for (lines, count, fed), (ask, _) in zip(parts, asks, strict=True):
             mine = slice(first, first + count)
             answers.append(
-                Answer(logits[mine], rows, hidden[mine], {i: inner[i][mine] for i in ask.layers}, fed)
+                Answer(logits[mine], lines, hidden[mine], {i: inner[i][mine] for i in ask.layers}, fed)
             )
             first += count
         return answers
@@ -239,7 +234,7 @@ class Causal:
             index[mine] = torch.arange(made, made + len(mine))
             made += len(mine)
         order = index[lines]
-        logits, hidden = (torch.cat([p[k] for p in pieces]) for k in (0, 1))
+        logits, hidden = torch.cat([p[0] for p in pieces]), torch.cat([p[1] for p in pieces])
         inner = {i: torch.cat([p[2][i] for p in pieces]) for i in layers}
         if order.tolist() != list(range(made)):  # shared cells or another order
             logits, hidden = logits[order], hidden[order]
@@ -249,32 +244,23 @@ class Causal:
     def _forward(
         self, run: Run, start: int, stop: int, lines: list[int], layers: list[int]
     ) -> tuple[Tensor, Tensor, dict[int, Tensor]]:
-        slots, device = run.slots[start:stop], self.device
-        top = self.slots.top
-        self.pool.aim(slots, top)
-        keep = torch.tensor(lines, dtype=torch.long, device=device)
-        out = self.model(
-            input_ids=torch.tensor([[self.slots.token[s] for s in slots]], device=device),
-            position_ids=torch.tensor([[self.slots.depth[s] for s in slots]], device=device),
-            attention_mask=self._mask(run, start, stop, top),
-            past_key_values=self.pool,
-            use_cache=True,
-            logits_to_keep=keep,
-            output_hidden_states=bool(layers),
+        slots, top = run.slots[start:stop], self.slots.top
+        self.pool.aim(slots, self.slots.depth)  # `top` has cut away what lies above
+        return self.body(
+            torch.tensor([self.slots.token[s] for s in slots]),
+            torch.tensor([self.slots.depth[s] for s in slots]),
+            self._mask(run, start, stop, top),
+            self.pool,
+            torch.tensor(lines, dtype=torch.long),
+            layers,
         )
-        assert self._read is not None, "the model did not call its output head"
-        inner = {i: out.hidden_states[i][0, keep] for i in layers}
-        wide = torch.promote_types(out.logits.dtype, torch.float32)
-        return out.logits[0].to(wide), self._read[0], inner
 
-    def _see(self, head: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        self._read = inputs[0]
-
-    def _mask(self, run: Run, start: int, stop: int, top: int) -> Tensor | dict[str, Tensor] | None:
-        """Who sees whom, [1, 1, heads per group * Q, top], added to the scores; None: everything before."""
+    def _mask(self, run: Run, start: int, stop: int, top: int) -> np.ndarray | None:
+        """Who sees whom, bool [Q, top]; None: every cell sees all slots, or a first run all before it."""
         cells = run.slots[start:stop]
-        fresh = cells == list(range(top)) and self.slots.parent == list(range(-1, top - 1))
-        if self.window is None and (fresh or (len(cells) == 1 and len(run.before[start]) + 1 == top)):
+        if len(cells) == 1 and len(run.before[start]) + 1 == top:
+            return None
+        if cells == list(range(top)) and self.slots.parent == list(range(-1, top - 1)):
             return None
         sees = np.zeros((len(cells), top), dtype=bool)
         for i, slot in enumerate(cells):
@@ -284,18 +270,4 @@ class Causal:
             else:
                 sees[i, self._way(slot)[:-1] if parent >= 0 else run.before[start + i]] = True
             sees[i, slot] = True
-        if self.kinds is None:
-            return self._added(sees if self.window is None else sees & self._near(cells, top))
-        masks = {"full_attention": sees}
-        if "sliding_attention" in self.kinds:
-            masks["sliding_attention"] = sees & self._near(cells, top)
-        return {kind: self._added(mask) for kind, mask in masks.items()}
-
-    def _near(self, cells: list[int], top: int) -> np.ndarray:
-        depth = np.array(self.slots.depth[:top])
-        return depth[cells][:, None] - depth[None, :] < (self.window or 1 << 62)
-
-    def _added(self, sees: np.ndarray) -> Tensor:
-        mask = torch.zeros(sees.shape, dtype=self.dtype)
-        mask.masked_fill_(torch.from_numpy(~sees), -torch.inf)
-        return mask.repeat(self.share, 1)[None, None].to(self.device)
+        return sees

@@ -1,48 +1,51 @@
-"""Faster modules for stock models on a CPU: weights packed once at load instead of at every call.
+"""Matrix products whose weights are packed once, at load.
 
-torch's `F.linear` on a CPU reorders the weights for oneDNN in each call. For the embedded model that is most
-of a step. `pack` swaps every `nn.Linear` of a loaded model for one that was reordered at load; the model
-file itself stays stock. Where the operator is missing (another device, another build) nothing is swapped.
+torch's `F.linear` on a CPU reorders the weights for oneDNN in each call; for the embedded model that is most of
+a step. A `Product` holds them reordered. Where the operator is missing it is `F.linear`.
 """
 
 from __future__ import annotations
 
+from functools import cache
+
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 
-class PackedLinear(nn.Module):
-    """`nn.Linear` with its weight in oneDNN's own layout. Same inputs, same outputs, no gradients."""
+class Product:
+    """x [Q, in] -> x W + b [Q, out]."""
 
-    def __init__(self, linear: nn.Linear):
-        super().__init__()
-        self.in_features, self.out_features = linear.in_features, linear.out_features
-        self.bias = linear.bias
-        self.packed = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach(), None)
+    def __init__(self, weight: Tensor, bias: Tensor | None):
+        self.bias = bias
+        self.packed = packs(weight.dtype)
+        self.weight = torch.ops.mkldnn._reorder_linear_weight(weight, None) if self.packed else weight
 
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.ops.mkldnn._linear_pointwise(x, self.packed, self.bias, "none", [], "")
+    def __call__(self, x: Tensor) -> Tensor:
+        if self.packed:
+            return torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, "none", [], "")
+        return functional.linear(x, self.weight, self.bias)
 
 
-def can_pack(dtype: torch.dtype, device: torch.device) -> bool:
+def product(*linears: nn.Linear) -> Product:
+    """Linear layers of one input as one product, their outputs side by side."""
+    weight = torch.cat([linear.weight.detach() for linear in linears])
+    biases = [linear.bias for linear in linears]
+    if all(bias is None for bias in biases):
+        return Product(weight, None)
+    zeros = [torch.zeros(linear.out_features).to(weight) for linear in linears]
+    return Product(weight, torch.cat([z if b is None else b.detach() for b, z in zip(biases, zeros)]))
+
+
+@cache
+def packs(dtype: torch.dtype) -> bool:
     """Whether this build of torch packs weights of this kind, asked by doing it once."""
-    if device.type != "cpu" or dtype not in (torch.float32, torch.bfloat16):
+    if dtype not in (torch.float32, torch.bfloat16):
         return False
-    probe = nn.Linear(8, 4).to(dtype)
-    x = torch.ones(2, 8, dtype=dtype)
+    weight, x = torch.ones(4, 8, dtype=dtype), torch.ones(2, 8, dtype=dtype)
     try:
-        with torch.inference_mode():
-            return bool(torch.allclose(PackedLinear(probe)(x), probe(x), atol=1e-2))
+        packed = torch.ops.mkldnn._reorder_linear_weight(weight, None)
+        out = torch.ops.mkldnn._linear_pointwise(x, packed, None, "none", [], "")
     except (AttributeError, NotImplementedError, RuntimeError):
         return False
-
-
-def pack(model: nn.Module) -> nn.Module:
-    """Swap the model's linear layers for packed ones, in place, and return it."""
-    parameter = next(model.parameters())
-    if can_pack(parameter.dtype, parameter.device):
-        for module in list(model.modules()):
-            for name, child in list(module.named_children()):
-                if type(child) is nn.Linear:
-                    setattr(module, name, PackedLinear(child))
-    return model
+    return bool((out == 8).all())

@@ -24,22 +24,21 @@ CARD = Card(
 
 def unmask(canvas: Canvas, read: Reader, steps: int) -> Flow:
     for block in canvas.blocks():
-        step = 0
         while any(holes := canvas.holes(block)):
             answer = yield Ask(read, at=holes)  # per row: tokens and their probabilities
-            quota = _quota(len(block), steps or len(block), step)
             token, at = [], []
             for cells, (guess, sure) in zip(holes, answer, strict=True):
+                quota = _quota(len(block), steps or len(block), len(cells))
                 pick = sorted(sorted(range(len(cells)), key=lambda i: (-sure[i], i))[:quota])
                 token.append([guess[i] for i in pick])
                 at.append([cells[i] for i in pick])
             yield Commit(token, at=at)
-            step += 1
 
 
-def _quota(masks: int, steps: int, step: int) -> int:
+def _quota(cells: int, steps: int, holes: int) -> int:
     """Cells of this step: an even share, the first steps taking the rest (the paper's schedule)."""
-    return max(1, masks // steps + (step < masks % steps))
+    share, rest = divmod(cells, min(steps, cells))
+    return share + (cells - holes < rest * (share + 1))
 
 
 def static(setting: Setting, steps: int) -> Method:

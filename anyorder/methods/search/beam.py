@@ -6,6 +6,8 @@ log-probability over its length to the power `length_penalty`; `stop` says when 
 length, "never" when none could even at the longest.
 """
 
+from typing import NamedTuple
+
 from anyorder.core.canvas import Canvas
 from anyorder.core.card import Card, Option, Setting
 from anyorder.core.readers import log_probs
@@ -20,17 +22,27 @@ CARD = Card(
     cost="1 target run per step, 1 cell per live hypothesis",
     options=(
         Option("width", 4, "hypotheses kept", low=1, high=256),
-        Option("length_penalty", 1.0, "exponent of the length an ended hypothesis is divided by", low=-5, high=5),
+        Option("length_penalty", 1.0, "power of the length that scores are divided by", low=-5, high=5),
         Option("stop", "bound", "when ended hypotheses suffice", choices=("full", "bound", "never")),
     ),
 )
+
+
+class Row(NamedTuple):
+    """A hypothesis of the next step: what it adds to which row, its rank and its log-probability."""
+
+    token: tuple[int, ...]
+    parent: int
+    score: float
+    total: float
 
 
 def search(canvas: Canvas, width: int, length_penalty: float, stop: str) -> Flow:
     def ranked(score: float, length: int) -> float:
         return score / max(length, 1) ** length_penalty
 
-    total = [0.0]  # log-probability of each row; canvas.score is what ended rows are ranked by
+    spans = [max(len(row) - canvas.prompt, 1) for row in canvas.rows]
+    total = [s * n**length_penalty for s, n in zip(canvas.score, spans, strict=True)]  # log-probabilities
     while True:
         live = canvas.live
         logp = yield Ask(log_probs)  # [L, V]
@@ -38,27 +50,28 @@ def search(canvas: Canvas, width: int, length_penalty: float, stop: str) -> Flow
         reach = min(2 * width, logp.numel())  # at most `width` of them end, so `width` go on
         best = (logp + logp.new_tensor([[total[h]] for h in live])).flatten().topk(reach)
         ended = [h for h in range(len(canvas.rows)) if h not in live]
-        rows = [((), h, canvas.score[h], total[h]) for h in ended]  # (token, parent, score, log-probability)
+        rows = [Row((), h, canvas.score[h], total[h]) for h in ended]
+        going: list[Row] = []
         length = len(canvas.rows[live[0]]) + 1 - canvas.prompt
-        going = []
         for rank, (value, index) in enumerate(zip(best.values.tolist(), best.indices.tolist())):
             parent, token = live[index // vocab], index % vocab
             if token in canvas.eos:
                 if rank < width:
-                    rows.append(((token,), parent, ranked(value, length), value))
+                    rows.append(Row((token,), parent, ranked(value, length), value))
             elif len(going) < width:
-                going.append(((token,), parent, ranked(value, length), value))
-        rows = sorted(rows, key=lambda row: -row[2])[:width]
-        worst = rows[-1][2] if len(rows) == width else float("-inf")
+                going.append(Row((token,), parent, ranked(value, length), value))
+        rows = sorted(rows, key=lambda row: -row.score)[:width]
+        worst = rows[-1].score if len(rows) == width else float("-inf")
         longest = canvas.budget if stop == "never" and length_penalty > 0 else length
-        hope = max((ranked(row[3], longest) for row in going), default=float("-inf"))
+        hope = max((ranked(row.total, longest) for row in going), default=float("-inf"))
         over = len(rows) == width and (stop == "full" or hope <= worst)
         if over or length == canvas.budget:
-            rows = sorted(rows if over else rows + going, key=lambda row: -row[2])[:width]
+            rows = sorted(rows if over else rows + going, key=lambda row: -row.score)[:width]
         else:
             rows = rows + going
-        total = [row[3] for row in rows]
-        yield Commit([r[0] for r in rows], parents=tuple(r[1] for r in rows), score=tuple(r[2] for r in rows))
+        total = [row.total for row in rows]
+        token, parents, score, _ = zip(*rows, strict=True)
+        yield Commit(token, parents=parents, score=score)
         if over:
             return
 

@@ -15,6 +15,8 @@ All return, for each live row, the accepted tokens and one more token of the tar
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -51,15 +53,15 @@ def match(answer: Answer, chance: Chance) -> Paths:
     return [draw(lines) for lines in answer.rows]
 
 
-def _walk(lines: Lines, token) -> list[int]:
+def _walk(lines: Lines, token: Callable[[int], int]) -> list[int]:
     children = lines.tree.children()
-    node, path = -1, []
-    while True:
-        path.append(token(node))
-        follow = (i for i in children.get(node, ()) if lines.tree.token[i] == path[-1])
-        node = next(follow, -2)
-        if node == -2:
-            return path
+    nodes = [-1]  # a tree may spell one path twice and go on differently
+    path: list[int] = []
+    while nodes:
+        path.append(token(nodes[0]))
+        below = [child for node in nodes for child in children.get(node, ())]
+        nodes = [child for child in below if lines.tree.token[child] == path[-1]]
+    return path
 
 
 def residual(answer: Answer, chance: Chance) -> Paths:
@@ -72,7 +74,8 @@ ratio = residual
 
 def _judge(logits: Tensor, lines: Lines, chance: Chance) -> list[int]:
     tree, children = lines.tree, lines.tree.children()
-    node, path = -1, []
+    node = -1
+    path: list[int] = []
     while True:
         owed = logits[lines.start + 1 + node].double().softmax(-1)  # R
         position = lines.position(node + 1)

@@ -36,5 +36,7 @@ def with_drafter(drafter: Drafter, setting: Setting, verify: str = "auto") -> Me
             f"verify={verify} is not exact for {drafter.kind} drafts {when}; "
             f"allowed is {', '.join(legal)}; choose one with --set verify=..."
         )
-    rule = RULES["greedy" if setting.greedy else verify]  # at temperature 0 every rule accepts the argmax only
+    rule = RULES[
+        "greedy" if setting.greedy else verify
+    ]  # at temperature 0 every rule accepts the argmax only
     return lambda canvas: speculative(canvas, drafter, rule)

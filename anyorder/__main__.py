@@ -1,0 +1,5 @@
+"""`python -m anyorder`."""
+
+from anyorder.cli.main import main
+
+main()

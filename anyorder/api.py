@@ -1,0 +1,269 @@
+"""anyorder as a library.
+
+>>> import anyorder
+>>> model = anyorder.load()                                     # the embedded SmolLM2-135M-Instruct
+>>> model.generate("Why is the sky blue?", method="token_recycling").text
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from anyorder import registry
+from anyorder.core.canvas import Canvas
+from anyorder.core.card import Setting
+from anyorder.core.chance import Chance
+from anyorder.core.decode import Request, Watch, decode
+from anyorder.core.types import Net
+from anyorder.errors import UserError
+from anyorder.nets.causal import Causal
+from anyorder.nets.lean import Lean, lean
+from anyorder.nets.load import first_layers
+from anyorder.nets.load import load as load_checkpoint
+from anyorder.nets.stock import Stock
+from anyorder.shapers import Sampling, compose
+from anyorder.text import Speller, stop_rule
+
+
+@dataclass
+class Result:
+    """What one request became."""
+
+    text: str
+    token_ids: list[int]
+    method: str
+    exact: bool
+    model: str
+    runs: int  # of the target
+    cells: int  # fed to the target, the prompt's included
+    seconds: float
+    ended: str | None
+    texts: list[str] = field(default_factory=list)  # every hypothesis, best first
+    scores: list[float] = field(default_factory=list)  # their scores
+
+    @property
+    def tokens(self) -> int:
+        return len(self.token_ids)
+
+    @property
+    def tokens_per_second(self) -> float:
+        return self.tokens / self.seconds if self.seconds else 0.0
+
+    @property
+    def tokens_per_run(self) -> float:
+        return self.tokens / self.runs if self.runs else 0.0
+
+    def figures(self) -> dict[str, Any]:
+        """What the command line prints."""
+        return {
+            "text": self.text, "tokens": self.tokens, "runs": self.runs, "cells": self.cells,
+            "seconds": round(self.seconds, 4), "tokens_per_second": round(self.tokens_per_second, 2),
+            "tokens_per_run": round(self.tokens_per_run, 3), "method": self.method, "exact": self.exact,
+            "model": self.model, "ended": self.ended,
+        }  # fmt: skip
+
+
+class Piece(str):
+    """A bit of text that just became true; `.request` tells whose."""
+
+    request: Request
+
+
+class Model:
+    """A checkpoint ready to decode. Made by `anyorder.load`."""
+
+    def __init__(self, name: str, precision: str, module: Any, tokenizer: Any, packed: bool = True):
+        self.name, self.precision = name, precision
+        self.module, self.tokenizer = module, tokenizer
+        try:
+            self.target = Causal(lean(module) if packed else Stock(module))
+        except ValueError as error:
+            raise UserError(str(error)) from error
+        self.memory: dict[str, Any] = {}  # what drafters keep between requests
+        self._others: dict[tuple[str, Any], Causal] = {}
+
+    # requests --------------------------------------------------------------------------------------------
+
+    def request(
+        self,
+        prompt: str | Sequence[int],
+        method: str = "greedy",
+        *,
+        max_tokens: int = 128,
+        temperature: float | None = None,
+        seed: int = 0,
+        stop: Sequence[str] = (),
+        chat: bool = True,
+        **options: Any,
+    ) -> Request:
+        """A request ready for `decode`.
+
+        `prompt`: text, put into the model's chat template if it has one and `chat` is true; or token ids,
+        taken as they are. `options`: shaping (top_k, top_p, min_p, repetition_penalty, presence_penalty,
+        frequency_penalty, logit_bias, banned) and the method's own. Raises UserError.
+        """
+        card = self._card(method)
+        if temperature is not None:
+            options["temperature"] = temperature
+        try:
+            shaped, own = registry.shaping(method, options)
+            sampling = Sampling(**shaped)
+            setting = Setting(greedy=sampling.greedy, vocab=self.target.vocab, memory=self.memory)
+            run = registry.build(method, own, setting)
+        except ValueError as error:
+            raise UserError(str(error)) from error
+        ids = self.encode(prompt, chat)
+        if max_tokens < 1:
+            raise UserError(f"max_tokens is {max_tokens}; allowed is 1 or more; ask for at least one token")
+        if len(ids) + max_tokens > self.target.context:
+            raise UserError(
+                f"the prompt has {len(ids)} tokens and {max_tokens} are asked for; {self.name} holds "
+                f"{self.target.context} in all; shorten the prompt or ask for fewer"
+            )
+        rule = stop_rule(self.tokenizer, stop) if stop else None
+        canvas = Canvas(ids, max_tokens, eos=self.eos, stop=rule)
+        own.pop("verify", None)
+        nets = {name: self.net(name, card.settle(own)) for name in card.nets}
+        return Request(canvas, run, nets, compose(sampling), Chance(seed))
+
+    def _card(self, method: str) -> Any:
+        try:
+            card = registry.card(method)
+        except ValueError as error:
+            raise UserError(str(error)) from error
+        if card.canvas != "row":
+            raise UserError(
+                f"method {method} fills cells in any order and {self.name} writes from left to right; "
+                "choose a method of another family; see: anyorder methods"
+            )
+        return card
+
+    @property
+    def eos(self) -> tuple[int, ...]:
+        found = self.module.generation_config.eos_token_id if self.module.generation_config else None
+        if found is None:
+            found = self.tokenizer.eos_token_id
+        if isinstance(found, (list, tuple)):
+            return tuple(found)
+        return () if found is None else (found,)
+
+    def encode(self, prompt: str | Sequence[int], chat: bool = True) -> list[int]:
+        """Token ids of a prompt. Raises UserError if there is nothing to continue."""
+        if not isinstance(prompt, str):
+            ids = list(prompt)
+        elif not prompt.strip():
+            ids = []
+        elif chat and self.tokenizer.chat_template:
+            turns = [{"role": "user", "content": prompt}]
+            ids = list(self.tokenizer.apply_chat_template(turns, add_generation_prompt=True)["input_ids"])
+        else:
+            ids = list(self.tokenizer(prompt)["input_ids"])
+        if not ids:
+            raise UserError(
+                "the prompt is empty; a prompt has at least one word; write something to continue"
+            )
+        return ids
+
+    def net(self, name: str, options: Mapping[str, Any]) -> Net:
+        """A net that a card names: the target, its early exit, or a draft net. Made once."""
+        if name == "target":
+            return self.target
+        makers = {
+            "exit": ("layer", self._exit),
+            "draft": ("draft", self._draft),
+        }
+        option, make = makers[name]
+        key = (name, options[option])
+        if key not in self._others:
+            self._others[key] = make(options[option])
+        return self._others[key]
+
+    def _exit(self, layer: int) -> Causal:
+        body, most = self.target.body, self.module.config.num_hidden_layers
+        if not 1 <= layer <= most:
+            raise UserError(f"option layer is {layer}; allowed is 1 to {most} for this model; choose one of these")
+        return Causal(body.first(layer) if isinstance(body, Lean) else Stock(first_layers(self.module, layer)))
+
+    def _draft(self, source: str) -> Causal:
+        if not source:
+            raise UserError("option draft is empty; it names the draft net; give --set draft=MODEL")
+        other = load(source, precision=self.precision)
+        mine, theirs = self.tokenizer.get_vocab(), other.tokenizer.get_vocab()
+        if mine != theirs or other.target.vocab != self.target.vocab:
+            raise UserError(
+                f"draft net {source} has another vocabulary ({len(theirs)} tokens, {self.name}: {len(mine)}); "
+                "a draft net shares the target's tokenizer; choose one that does"
+            )
+        return other.target
+
+    # running ---------------------------------------------------------------------------------------------
+
+    def generate(self, prompt: str | Sequence[int], method: str = "greedy", **options: Any) -> Result:
+        """Decode one prompt to its end. Options as in `request`."""
+        return self.batch([prompt], method, **options)[0]
+
+    def stream(self, prompt: str | Sequence[int], method: str = "greedy", **options: Any) -> Iterator[Piece]:
+        """Decode one prompt; its text piece by piece as it is committed. Options as in `request`."""
+        request = self.request(prompt, method, **options)
+        speller = Speller(self.tokenizer, options.get("stop", ()))
+        for event in decode([request]):
+            if text := speller.add(event.written.token[0], request.canvas.done):
+                piece = Piece(text)
+                piece.request = request
+                yield piece
+
+    def batch(
+        self, prompts: Sequence[Any], method: str = "greedy", watch: Watch | None = None, **options: Any
+    ) -> list[Result]:
+        """Decode many prompts side by side, in shared runs. A prompt may be a mapping with its own `prompt`,
+        `method` and options, which go before the common ones; so methods mix in one batch."""
+        requests, names = [], []
+        for prompt in prompts:
+            own = dict(prompt) if isinstance(prompt, Mapping) else {"prompt": prompt}
+            asked = {"method": method, **options, **own}
+            names.append(asked["method"])
+            requests.append(self.request(**asked))
+        start = time.perf_counter()
+        seconds: dict[Request, float] = {}
+        for event in decode(deque(requests), watch):
+            if event.request.canvas.done:
+                seconds[event.request] = time.perf_counter() - start
+        return [
+            self.result(r, name, seconds.get(r, time.perf_counter() - start))
+            for r, name in zip(requests, names, strict=True)
+        ]
+
+    def result(self, request: Request, method: str, seconds: float) -> Result:
+        """The outcome of a finished request."""
+        canvas = request.canvas
+        order = sorted(range(len(canvas.rows)), key=lambda h: -canvas.score[h])
+        texts = [self.spell(canvas, h) for h in order]
+        best = order[0]
+        return Result(
+            text=texts[0], token_ids=canvas.generated(best), method=method, exact=registry.card(method).exact,
+            model=self.name, runs=request.runs.get("target", 0), cells=request.cells.get("target", 0),
+            seconds=seconds, ended=canvas.ended[best], texts=texts, scores=[canvas.score[h] for h in order],
+        )  # fmt: skip
+
+    def spell(self, canvas: Canvas, row: int = 0) -> str:
+        """The text a row generated, cut before the stop string that ended it."""
+        text = self.tokenizer.decode(canvas.generated(row), skip_special_tokens=True)
+        if canvas.ended[row] == "stop" and canvas.stop is not None:
+            text = canvas.stop.cut(text)  # type: ignore[attr-defined]
+        return text
+
+
+def load(
+    model: str | None = None, *, precision: str = "bf16", device: str = "cpu", packed: bool = True
+) -> Model:
+    """Load a model by short name, hub id, folder or GGUF file; the embedded SmolLM2-135M-Instruct by default.
+
+    `precision`: fp32 or bf16. `packed=False` keeps the stock model's own computation. Raises UserError.
+    """
+    name = model or "smollm2"
+    module, tokenizer = load_checkpoint(name, precision, device)
+    return Model(name, precision, module, tokenizer, packed)

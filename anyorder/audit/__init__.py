@@ -1,0 +1,1 @@
+"""Exactness on real checkpoints: where two texts part, and whether rounding explains it."""

@@ -1,0 +1,54 @@
+"""The plot: a bar for each method's speed-up, a dot for each category."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+COLOURS = ("#d1495b", "#edae49", "#2e8b57", "#7b5ea7", "#00798c", "#8c5a3c", "#5c677d", "#c06c9b")
+INK, BAR, REST = "#22303c", "#a9c5de", "#d9dde1"
+
+
+def draw(said: Mapping[str, Any], file: Path) -> None:
+    """Draw a report's rows to a PNG file. The plain loop is the line at 1."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    table = said["rows"]
+    figure = Figure(figsize=(8.5, 1.6 + 0.55 * len(table)), dpi=150, facecolor="white", layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    colour = {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(table[0]["by_category"])}
+    for y, row in enumerate(table):
+        if row["speedup"] is None:
+            why = "refused: not the plain loop's text"
+            axes.text(0.03, y, why, va="center", color=COLOURS[0], fontsize=9)
+            continue
+        axes.barh(y, row["speedup"], height=0.62, color=BAR if y else REST, zorder=1)
+        axes.text(0.03, y, f"{row['speedup']:.2f}×", va="center", color=INK, fontsize=9, zorder=4)
+        for name, part in row["by_category"].items() if y and len(colour) > 1 else ():
+            axes.scatter(part["speedup"], y, s=26, color=colour[name], edgecolor="white", lw=0.6, zorder=3)
+    axes.axvline(1, color=INK, lw=0.8, ls=(0, (4, 3)), zorder=2)
+    axes.set_yticks(range(len(table)), [row["method"] for row in table])
+    axes.invert_yaxis()
+    axes.set_xlim(left=0)
+    axes.set_xlabel("speed-up over the plain loop, same process, same prompts")
+    axes.set_title(_title(said), fontsize=9, loc="left", color=INK)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.tick_params(left=False, colors=INK)
+    if len(colour) > 1 and len(table) > 1:
+        for name, shade in colour.items():
+            axes.scatter([], [], s=26, color=shade, label=name)
+        figure.legend(
+            loc="outside right center", frameon=False, fontsize=8, title="category", title_fontsize=8
+        )
+    figure.savefig(file)
+
+
+def _title(said: Mapping[str, Any]) -> str:
+    hard = said["hardware"]
+    return (
+        f"{said['model']} {said['precision']}, {said['measured']} prompts of {Path(said['suite']).stem}, "
+        f"up to {said['max_tokens']} tokens\n{hard['cpu']}, {hard['threads']} threads"
+    )

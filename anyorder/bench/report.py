@@ -1,0 +1,186 @@
+"""What a benchmark says: one JSON object, tables for a terminal, a page of Markdown, a plot."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from anyorder.bench import machine
+from anyorder.bench.rows import Spell, rows
+from anyorder.errors import UserError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from anyorder.bench.measure import Measured
+
+HEAD = ("method", "tok/s", "speed-up", "tok/run", "runs", "equal")
+
+
+def report(measured: Measured, spell: Spell = str) -> dict[str, Any]:
+    """Everything that was measured and where, as plain data: the JSON line and bench.json."""
+    from anyorder.audit.ties import FACTOR
+
+    plan = measured.plan
+    return {
+        "rows": rows(measured, spell),
+        "hardware": machine.hardware(), "versions": machine.versions(), "seed": plan.seed,
+        "commit": machine.commit(), "model": plan.model, "precision": plan.precision, "batch": 1,
+        "max_tokens": plan.max_tokens, "temperature": plan.temperature, "suite": plan.suite,
+        "prompts": len(measured.prompts), "measured": measured.finished, "stopped": measured.stopped,
+        "repeat": plan.repeat, "prompt_tokens": measured.prompt_tokens,
+        "noise": measured.noise, "tie_factor": FACTOR, "command": plan.command,
+    }  # fmt: skip
+
+
+# cells of the tables ----------------------------------------------------------------------------------------
+
+
+def speedup(row: Mapping[str, Any]) -> str:
+    """The speed-up as text, or that there is none to be had."""
+    return "refused" if row["speedup"] is None else f"{row['speedup']:.2f}×"
+
+
+def equality(row: Mapping[str, Any]) -> str:
+    """On how many prompts the text was the plain loop's."""
+    if row["claim"] == "law":
+        return "law, not text"
+    if row["claim"] is None:
+        return "no claim"
+    parts = [f"{row['equal']}/{row['prompts']}"]
+    for name in ("ties", "bugs"):
+        if count := row[name]:
+            parts.append(f"{count} {name[:-1] if count == 1 else name}")
+    return " + ".join(parts)
+
+
+def cells(row: Mapping[str, Any]) -> list[str]:
+    """One line of the main table."""
+    per_run = "" if row["tokens_per_run"] is None else f"{row['tokens_per_run']:.2f}"
+    runs = "" if row["runs"] is None else str(row["runs"])
+    return [row["method"], f"{row['tokens_per_second']:.1f}", speedup(row), per_run, runs, equality(row)]
+
+
+def categories(table: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    """The speed-ups by category: a head, then one line for each method after the plain loop."""
+    names = list(table[0]["by_category"]) if table else []
+    lines = [["method", *names]]
+    for row in table[1:]:
+        lines.append([row["method"], *(speedup(row["by_category"][name]) for name in names)])
+    return lines
+
+
+def notes(said: Mapping[str, Any]) -> list[str]:
+    """Sentences below the tables: refusals with their places, ties, an early end."""
+    lines = []
+    for row in said["rows"]:
+        bugs = [d for d in row["divergences"] if d["verdict"] == "bug"]
+        if bugs:
+            why = "speed-up refused, its text is not the plain loop's"
+            lines.append(f"{row['method']}: {why}; {place(bugs[0])}")
+    if any(row["ties"] for row in said["rows"]):
+        lines.append(
+            f"tie: two tokens whose logits are within {said['tie_factor']:g} times {said['noise']:.4g}, "
+            "the noise that rounding makes in this model"
+        )
+    if said["stopped"]:
+        lines.append(f"stopped after {said['measured']} of {said['prompts']} prompts")
+    return lines
+
+
+def place(d: Mapping[str, Any]) -> str:
+    """A divergence in words."""
+    there = f"prompt {d['prompt']}, token {d['position']}: {d['method']!r} instead of {d['plain']!r}"
+    if d["margin"] is None:
+        return f"{there}, where one of the texts ends ({d['verdict']})"
+    return f"{there}, margin {d['margin']:.4g}, noise {d['noise']:.4g} ({d['verdict']})"
+
+
+def setting(said: Mapping[str, Any]) -> str:
+    """Where and how it was measured, in one line."""
+    hard, version = said["hardware"], said["versions"]
+    return (
+        f"{said['model']} {said['precision']}, {said['measured']} prompts of {said['suite']}, up to "
+        f"{said['max_tokens']} tokens, {hard['cpu']}, {hard['threads']} threads, torch {version['torch']}, "
+        f"transformers {version['transformers']}"
+    )
+
+
+# for people -------------------------------------------------------------------------------------------------
+
+
+def show(said: Mapping[str, Any], console: Console) -> None:
+    """Print the tables."""
+    from rich import box
+    from rich.table import Table
+
+    if said["rows"]:
+        left: Any = {"title_justify": "left", "title_style": ""}
+        main = Table(title=setting(said), box=box.SIMPLE_HEAD, **left)
+        for i, name in enumerate(HEAD):
+            main.add_column(name, justify="left" if i in (0, 5) else "right", no_wrap=i == 0)
+        for row in said["rows"]:
+            main.add_row(*cells(row))
+        console.print(main)
+        head, *lines = categories(said["rows"])
+        if lines and len(head) > 2:
+            table = Table(title="speed-up by category", box=box.SIMPLE_HEAD, **left)
+            for i, name in enumerate(head):
+                table.add_column(name, justify="right" if i else "left")
+            for line in lines:
+                table.add_row(*line)
+            console.print(table)
+    for note in notes(said):
+        console.print(note, markup=False, highlight=False)
+
+
+def markdown(said: Mapping[str, Any]) -> str:
+    """The page bench.md."""
+    lines = [f"# {said['model']}, {said['precision']}", "", setting(said) + ".", ""]
+    lines += ["```", said["command"], "```", ""]
+    if said["rows"]:
+        lines += _grid([list(HEAD), *map(cells, said["rows"])], left=(0, 5))
+        by = categories(said["rows"])
+        if len(by) > 1 and len(by[0]) > 2:
+            lines += ["", "Speed-up by category:", "", *_grid(by)]
+    lines += [line for note in notes(said) for line in ("", note + ".")]
+    lines += ["", f"Commit {said['commit'] or 'unknown'}, seed {said['seed']}, repeats {said['repeat']}.", ""]
+    return "\n".join(lines)
+
+
+def _grid(table: Sequence[Sequence[str]], left: tuple[int, ...] = (0,)) -> list[str]:
+    rule = ["---" if i in left else "---:" for i in range(len(table[0]))]
+    return [f"| {' | '.join(line)} |" for line in (table[0], rule, *table[1:])]
+
+
+# files ------------------------------------------------------------------------------------------------------
+
+
+def check_folder(out: str) -> Path:
+    """The folder, made and found writable, before anything is measured. Raises UserError."""
+    folder = Path(out).expanduser()
+    if importlib.util.find_spec("matplotlib") is None:
+        raise UserError("--out needs matplotlib, which is not installed; pip install 'anyorder[bench]'")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise UserError(f"--out {out} cannot be written ({error.strerror}); name one that can") from error
+    return folder
+
+
+def write(said: Mapping[str, Any], folder: Path) -> list[Path]:
+    """bench.json, bench.md and bench.png; no plot where nothing was measured."""
+    files = [folder / "bench.json", folder / "bench.md"]
+    files[0].write_text(json.dumps(said, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    files[1].write_text(markdown(said), encoding="utf-8")
+    if said["rows"]:
+        from anyorder.bench.plot import draw
+
+        files.append(folder / "bench.png")
+        draw(said, files[-1])
+    return files

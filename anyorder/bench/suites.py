@@ -1,0 +1,124 @@
+"""Prompt suites: our own `quick` set, or a file in the format of Spec-Bench, GSM8K or HumanEval.
+
+The format is recognised from the first line. Of a conversation only the first turn is used. HumanEval prompts
+are code to continue, so they go to the model without a chat template.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from anyorder.errors import UserError
+
+QUICK = Path(__file__).with_name("quick.jsonl")
+SUITES = {"quick": QUICK}
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One thing to be answered or continued."""
+
+    id: str
+    category: str
+    text: str
+    chat: bool = True  # put into the model's chat template
+
+
+def _spec_bench(line: Mapping[str, Any], number: int) -> Prompt:
+    turns = line["turns"]
+    if not isinstance(turns, list) or not turns:
+        raise ValueError("turns is not a list of one text or more")
+    return Prompt(str(line["question_id"]), _text(line, "category"), _text(dict(enumerate(turns)), 0))
+
+
+def _gsm8k(line: Mapping[str, Any], number: int) -> Prompt:
+    return Prompt(str(number), "gsm8k", _text(line, "question"))
+
+
+def _humaneval(line: Mapping[str, Any], number: int) -> Prompt:
+    return Prompt(str(line["task_id"]), "humaneval", _text(line, "prompt"), chat=False)
+
+
+def _text(line: Mapping[Any, Any], key: Any) -> str:
+    value = line[key]
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError(f"{'turn' if key == 0 else key} is {value!r}, which is no text")
+    return value
+
+
+FORMATS: dict[tuple[str, ...], Callable[[Mapping[str, Any], int], Prompt]] = {
+    ("question_id", "category", "turns"): _spec_bench,
+    ("question", "answer"): _gsm8k,
+    ("task_id", "prompt"): _humaneval,
+}
+KNOWN = "Spec-Bench (question_id, category, turns), GSM8K (question, answer) and HumanEval (task_id, prompt)"
+
+
+def read_suite(name: str, first: int | None = None) -> list[Prompt]:
+    """The prompts of a suite, the `first` of each category if that is given. Raises UserError."""
+    path = SUITES.get(name) or Path(name).expanduser()
+    prompts: list[Prompt] = []
+    make: Callable[[Mapping[str, Any], int], Prompt] | None = None
+    for number, line in enumerate(_lines(path, name), start=1):
+        if line.strip():
+            entry = _entry(line, number, name)
+            make = make or _format(entry, name)
+            prompts.append(_prompt(make, entry, number, name))
+    if not prompts:
+        raise UserError(f"suite {name} is empty; allowed is one prompt or more; write a JSON line for each")
+    seen: dict[str, int] = {}
+    chosen = []
+    for prompt in prompts:
+        seen[prompt.category] = seen.get(prompt.category, 0) + 1
+        if first is None or seen[prompt.category] <= first:
+            chosen.append(prompt)
+    return chosen
+
+
+def _lines(path: Path, name: str) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8").split("\n")
+    except FileNotFoundError:
+        known = ", ".join(SUITES)
+        raise UserError(f"suite {name} is not there; allowed is {known} or the path of a file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise UserError(f"suite {name} cannot be read ({why}); give the path of a JSON lines file") from error
+
+
+def _entry(line: str, number: int, name: str) -> Mapping[str, Any]:
+    try:
+        entry = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise UserError(
+            f"line {number} of suite {name} is not JSON ({error.msg}); a line is one JSON object; correct it"
+        ) from error
+    if not isinstance(entry, dict):
+        kind = type(entry).__name__
+        raise UserError(f"line {number} of suite {name} is a {kind}; a line is one JSON object; correct it")
+    return entry
+
+
+def _format(entry: Mapping[str, Any], name: str) -> Callable[[Mapping[str, Any], int], Prompt]:
+    for keys, make in FORMATS.items():
+        if all(key in entry for key in keys):
+            return make
+    found = ", ".join(map(str, entry)) or "none"
+    raise UserError(f"suite {name} has lines with the keys {found}; allowed are {KNOWN}; convert it")
+
+
+def _prompt(
+    make: Callable[[Mapping[str, Any], int], Prompt], entry: Mapping[str, Any], number: int, name: str
+) -> Prompt:
+    try:
+        return make(entry, number)
+    except KeyError as error:
+        raise UserError(
+            f"line {number} of suite {name} has no {error.args[0]!r}; it needs the keys of line 1; correct it"
+        ) from error
+    except ValueError as error:
+        raise UserError(f"line {number} of suite {name} is broken: {error}; correct it") from error

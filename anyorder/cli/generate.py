@@ -1,0 +1,101 @@
+"""`anyorder generate PROMPT`: text as it becomes true, then one line of figures."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def generate(
+    prompt: Annotated[str, typer.Argument(help="what to continue or answer; - reads standard input")],
+    model: Annotated[str, typer.Option(help="short name, hub id, folder or GGUF file")] = "smollm2",
+    method: Annotated[str, typer.Option(help="see: anyorder methods")] = "greedy",
+    set_: Annotated[list[str] | None, typer.Option("--set", help="an option, name=value; may repeat")] = None,
+    max_tokens: Annotated[int, typer.Option(help="most tokens written")] = 128,
+    temperature: Annotated[
+        float | None, typer.Option(help="0: the likeliest token; default: the method's")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="of all draws")] = 0,
+    stop: Annotated[list[str] | None, typer.Option(help="end before this string; may repeat")] = None,
+    precision: Annotated[str, typer.Option(help="fp32 or bf16")] = "bf16",
+    raw: Annotated[bool, typer.Option("--raw", help="no chat template: continue the prompt itself")] = False,
+    trace: Annotated[Path | None, typer.Option(help="write one JSON line per step to this file")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON only")] = False,
+) -> None:
+    """Decode a prompt, text appearing as it becomes true; then a line of figures."""
+    options = parsed(set_ or [])
+    text = sys.stdin.read() if prompt == "-" else prompt
+    if not text.strip():
+        from anyorder.errors import UserError
+
+        raise UserError("the prompt is empty; a prompt has at least one word; write something to continue")
+    checked(method, options)  # before seconds go into loading a model
+
+    from anyorder.api import load
+    from anyorder.core.decode import decode
+    from anyorder.text import Speller
+    from anyorder.trace import Tracer
+
+    tracer = Tracer(trace) if trace else None
+    loaded = load(model, precision=precision)
+    request = loaded.request(
+        text, method, max_tokens=max_tokens, temperature=temperature, seed=seed, stop=stop or (),
+        chat=not raw, **options,
+    )  # fmt: skip
+    speller = Speller(loaded.tokenizer, stop or ())
+    several = False
+    start = time.perf_counter()
+    for event in decode([request], tracer.watch if tracer else None):
+        if tracer:
+            tracer.write(event, loaded.tokenizer)
+        several |= event.commit.parents is not None
+        if not as_json and not several:
+            print(speller.add(event.written.token[0], request.canvas.done), end="", flush=True)
+    result = loaded.result(request, method, time.perf_counter() - start)
+    if tracer:
+        tracer.close()
+    if as_json:
+        print(json.dumps(result.figures()))
+        return
+    print(result.text if several else "")
+    print(
+        f"{result.tokens} tokens in {result.seconds:.2f} s: {result.tokens_per_second:.1f} tokens/s, "
+        f"{result.tokens_per_run:.2f} tokens per run, {result.runs} runs, {method}, {loaded.name} {precision}",
+        file=sys.stderr,
+    )
+
+
+def parsed(settings: list[str]) -> dict[str, str]:
+    """Options from name=value strings."""
+    from anyorder.errors import UserError
+
+    options = {}
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if not equals or not name:
+            raise UserError(f"--set got {setting!r}; allowed is name=value; for example --set nodes=16")
+        options[name] = value
+    return options
+
+
+def checked(method: str, options: dict[str, str]) -> None:
+    """Refuse unknown methods, options and values before anything slow happens."""
+    from anyorder import registry
+    from anyorder.errors import UserError
+
+    try:
+        known = {option.name: option for option in registry.options(method)}
+        _, own = registry.shaping(method, options)
+        for name, value in own.items():
+            if name in known:
+                known[name].parse(value)
+            else:
+                registry.card(method).settle({name: value})
+    except ValueError as error:
+        hint = "" if "see:" in str(error) else f"; see: anyorder methods {method}"
+        raise UserError(f"{error}{hint}") from error

@@ -1,0 +1,52 @@
+"""A net that is a function of the text: whatever law an example needs, and fast when laws are asked again.
+
+>>> net = ByText(lambda text: torch.tensor([0.3, 0.3, 0.4]).log())  # the same law after any text
+>>> fast = ByText(ToyCausal(vocab=3).plain)                         # a toy without its cache
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from anyorder.core.canvas import Canvas
+from anyorder.core.types import Answer, Ask, Commit, Lines, Tree
+
+
+class ByText:
+    """Answers every line with `law(text)`: logits [V] of the token after the text. It has nothing to forget
+    but the laws it was told, which never change."""
+
+    can = frozenset({"tree", "rows"})
+
+    def __init__(self, law: Callable[[tuple[int, ...]], Tensor], context: int = 1 << 16):
+        self.law, self.context = law, context
+        self.told: dict[tuple[int, ...], Tensor] = {}
+        self.vocab = len(law((0,)))
+
+    def forget(self) -> None:
+        self.told = {}
+
+    def plain(self, text: Sequence[int]) -> Tensor:
+        key = tuple(text)
+        if key not in self.told:
+            self.told[key] = self.law(key)
+        return self.told[key]
+
+    def __call__(self, asks: Sequence[tuple[Ask, Canvas]]) -> list[Answer]:
+        return [self._answer(ask, canvas) for ask, canvas in asks]
+
+    def _answer(self, ask: Ask, canvas: Canvas) -> Answer:
+        logits: list[Tensor] = []
+        rows = []
+        for i, h in enumerate(canvas.live):
+            tree = ask.guess[i] if ask.guess else Tree()
+            rows.append(Lines(h, len(logits) - ask.skip, len(canvas.rows[h]), tree))
+            for node in range(ask.skip - 1, len(tree)):
+                logits.append(self.plain([*canvas.rows[h], *tree.path(node)]))
+        return Answer(torch.stack(logits), tuple(rows), cells=len(logits))
+
+    def follow(self, canvas: Canvas, commit: Commit) -> None:
+        """A function of the text follows it by itself."""

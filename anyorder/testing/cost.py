@@ -1,0 +1,78 @@
+"""Law 8: the cost on a card is a sentence that can be checked.
+
+It begins with `N [target] run(s) per UNIT`: N a number or an option in backquotes, UNIT a token, commit, step
+(the same as a commit), cell or block. It may go on with `, [up to] EXPRESSION cell(s)`, cells of one run over
+the options' names; `cell each` means per run, and `per live hypothesis` multiplies by the live rows.
+
+>>> "1 target run per commit, up to 1 + nodes cells"
+"""
+
+from __future__ import annotations
+
+import re
+
+from anyorder.testing.record import Record
+from anyorder.testing.subject import PROMPTS, Subject
+
+RUNS = re.compile(r"(\d+|`\w+`) (?:target )?runs? per (token|commit|step|cell|block)\b")
+CELLS = re.compile(r", (up to )?([\w+*() -]+?) cells?( each| per live hypothesis)?(?=$|[,;])")
+ROWS = re.compile(r"\w+")
+
+
+def cost_as_stated(tested: Subject) -> str:
+    """Law 8. Runs are counted against the sentence; cells fed against it and against the lines that are new."""
+    runs = RUNS.match(tested.card.cost)
+    assert runs, f"the cost {tested.card.cost!r} does not begin like '1 target run per commit'"
+    each = _number(runs[1].strip("`"), tested)
+    cells = CELLS.match(tested.card.cost, runs.end())
+    for prompt in PROMPTS:
+        for greedy in tested.ways:
+            record = tested.run(prompt, 9, greedy=greedy)
+            _check_runs(record, runs[2], each)
+            if tested.card.canvas == "row":
+                _check_lines(record)
+                if cells and "`" not in cells[2] and not cells[2].startswith("the "):
+                    _check_cells(record, _number(cells[2], tested), bool(cells[1]), cells[3] or "")
+    return f"runs per {runs[2]}{f', {cells[0][2:]}' if cells else ''}"
+
+
+def _number(expression: str, tested: Subject) -> int:
+    """The value of a sum or product of option names and numbers."""
+    known = {name: value for name, value in tested.options.items() if isinstance(value, int)}
+    unknown = [word for word in ROWS.findall(expression) if not word.isdigit() and word not in known]
+    assert not unknown, f"the cost speaks of {unknown}; allowed are the options {sorted(known)}"
+    return int(eval(expression, {"__builtins__": {}}, known))
+
+
+def _check_runs(record: Record, unit: str, each: int) -> None:
+    found = record.request.runs.get("target", 0)
+    canvas = record.canvas
+    units = {
+        "token": max(sum(len(w.token[h]) for w in record.written) for h in range(len(record.written[0].token))),
+        "commit": len(record.commits),
+        "step": len(record.commits),
+        "cell": canvas.budget,
+        "block": len(canvas.blocks()),
+    }[unit]
+    if unit == "block":  # an option of 0 stands for one run per cell of the block
+        cells = [len(block) for block in canvas.blocks()]
+        assert found == sum(min(each, n) if each else n for n in cells), f"{found} runs for blocks of {cells}"
+    else:
+        assert found == each * units, f"{found} runs for {units} {unit}s, {each} each are stated"
+
+
+def _check_lines(record: Record) -> None:
+    """Each wanted line is one new cell; the first run adds the rest of the prompt."""
+    asks = [(ask, answer) for ask, answer in record.answers if ask.net == "target" and ask.at is None]
+    for i, (ask, answer) in enumerate(asks):
+        fed = answer.cells - (record.canvas.prompt - 1 if i == 0 else 0)
+        lines = sum(lines.count for lines in answer.rows) - ask.skip * len(answer.rows)
+        assert fed == lines, f"run {i} was fed {fed} new cells for {lines} lines"
+
+
+def _check_cells(record: Record, stated: int, most: bool, way: str) -> None:
+    asks = [answer for ask, answer in record.answers if ask.net == "target"]
+    for i, answer in enumerate(asks):
+        fed = answer.cells - (record.canvas.prompt - 1 if i == 0 else 0)
+        allowed = stated * (len(answer.rows) if "live" in way else 1)
+        assert fed == allowed or (most and fed <= allowed), f"run {i} was fed {fed} cells, {stated}{way} stated"

@@ -1,0 +1,84 @@
+"""A toy two-way net: every cell sees every other, so cells can become true in any order.
+
+A cell's state depends on all cells; a cache can only be stale. `Commit.keep` names the cells whose states of
+the last run may be used again. With nothing kept everything is computed afresh.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor
+
+from anyorder.core.canvas import Canvas
+from anyorder.core.types import Answer, Ask, Commit, Lines
+from anyorder.testing.toy import attend, weights
+
+
+class ToyTwoWay:
+    """Two attention layers over the whole canvas. The last token of the vocabulary is the mask; it is never
+    predicted.
+
+    >>> net = ToyTwoWay(vocab=13)
+    >>> canvas = Canvas([1, 2], budget=6, mask=net.mask)
+    """
+
+    can = frozenset({"rows", "hidden", "layers", "any-order", "stale"})
+
+    def __init__(self, seed: int = 0, vocab: int = 13, *, layers: int = 2, context: int = 256):
+        self.vocab, self.context, self.mask = vocab, context, vocab - 1
+        self.weights = weights(seed, vocab, layers=layers, context=context)
+        self.forget()
+
+    def forget(self) -> None:
+        """Drop all caches."""
+        self.last: WeakKeyDictionary[Canvas, dict[int, Tensor]] = WeakKeyDictionary()  # row -> its states
+        self.kept: WeakKeyDictionary[Canvas, dict[int, set[int]]] = WeakKeyDictionary()  # row -> cells
+
+    def plain(self, row: Sequence[int]) -> Tensor:
+        """Logits [n, V] of every cell of a row, without any cache."""
+        return self._run(list(row), None, set())[0]
+
+    def __call__(self, asks: Sequence[tuple[Ask, Canvas]]) -> list[Answer]:
+        return [self._answer(ask, canvas) for ask, canvas in asks]
+
+    def _answer(self, ask: Ask, canvas: Canvas) -> Answer:
+        assert ask.at is not None and not ask.guess, "a two-way net is asked for cells"
+        last, kept = self.last.get(canvas, {}), self.kept.get(canvas, {})
+        logits: list[Tensor] = []
+        layers: list[list[Tensor]] = []
+        rows, states, start, fed = [], {}, 0, 0
+        for h, cells in zip(canvas.live, ask.at, strict=True):
+            stale = kept.get(h, set()) - set(cells)
+            said, inner, states[h] = self._run(canvas.rows[h], last.get(h), stale)
+            logits.append(said[list(cells)])
+            layers.append([x[list(cells)] for x in inner])
+            rows.append(Lines(h, start, len(canvas.rows[h]), cells=tuple(cells)))
+            start += len(cells)
+            fed += len(canvas.rows[h]) - len(stale)
+        self.last[canvas], self.kept[canvas] = states, {}
+        inner = [torch.cat(parts) for parts in zip(*layers, strict=True)]
+        wanted = {i: inner[i] for i in ask.layers}
+        return Answer(torch.cat(logits), tuple(rows), inner[-1], wanted, fed)
+
+    def _run(
+        self, row: list[int], last: Tensor | None, stale: set[int]
+    ) -> tuple[Tensor, list[Tensor], Tensor]:
+        """Logits [n, V] and hidden states [n, D] by layer (zero for stale cells), and all states."""
+        n = len(row)
+        fresh = [i for i in range(n) if i not in stale]
+        states = self.weights.blank.new_zeros((n, *self.weights.blank.shape[1:]))
+        if last is not None:
+            states[:] = last[:n]
+        sees = torch.ones(len(fresh), n, dtype=torch.bool)
+        said, inner, states = attend(self.weights, [row[i] for i in fresh], fresh, fresh, sees, states)
+        said[:, self.mask] = -torch.inf
+        spread = [x.new_zeros(n, x.shape[1]).index_copy_(0, torch.tensor(fresh), x) for x in (said, *inner)]
+        return spread[0], spread[1:], states
+
+    def follow(self, canvas: Canvas, commit: Commit) -> None:
+        live = list(self.last.get(canvas, {}))  # the rows of the last run, in order
+        keep = dict(zip(live, map(set, commit.keep))) if commit.keep else {}
+        self.kept[canvas] = {h: cells for h, cells in keep.items() if h in canvas.live}

@@ -1,0 +1,70 @@
+"""Tokens to text: stop strings, and streaming without broken characters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+
+class StopRule:
+    """Fires at the first token with which the text contains one of the strings."""
+
+    def __init__(self, tokenizer: Any, stops: Sequence[str]):
+        self.tokenizer, self.stops = tokenizer, [s for s in stops if s]
+        # A string of n characters may be spelled by n tokens, and a first token may bring text before it.
+        self.reach = max((len(s.encode()) for s in self.stops), default=0) + 1
+
+    def __call__(self, generated: Sequence[int], new: int) -> int | None:
+        first = max(0, len(generated) - new)
+        for end in range(first + 1, len(generated) + 1):
+            tail = self.tokenizer.decode(generated[max(0, end - self.reach) : end], skip_special_tokens=True)
+            if any(s in tail for s in self.stops):
+                return end
+        return None
+
+    def cut(self, text: str) -> str:
+        """The text before the first stop string."""
+        places = [i for s in self.stops if (i := text.find(s)) >= 0]
+        return text[: min(places)] if places else text
+
+
+def stop_rule(tokenizer: Any, stops: Sequence[str]) -> StopRule:
+    return StopRule(tokenizer, [stops] if isinstance(stops, str) else stops)
+
+
+class Speller:
+    """Turns committed tokens into text that can be shown at once.
+
+    Bytes of an unfinished character wait for the rest; so does what may yet grow into a stop string.
+    """
+
+    def __init__(self, tokenizer: Any, stops: Sequence[str] = ()):
+        self.tokenizer, self.rule = tokenizer, stop_rule(tokenizer, stops)
+        self.tokens: list[int] = []
+        self.start = 0  # tokens from here on are decoded together
+        self.shown = ""  # of their text
+        self.stopped = False
+
+    def add(self, tokens: Sequence[int], done: bool = False) -> str:
+        """The text that these tokens add; with `done`, everything that waited too."""
+        self.tokens += tokens
+        if self.stopped:
+            return ""
+        text = self.tokenizer.decode(self.tokens[self.start :], skip_special_tokens=True)
+        cut = self.rule.cut(text)
+        if cut != text:
+            self.stopped = True
+        elif not done:
+            cut = text[: len(text) - self._waits(text)]
+        new = cut[len(self.shown) :]
+        self.shown = cut if len(cut) > len(self.shown) else self.shown
+        return new
+
+    def _waits(self, text: str) -> int:
+        if text.endswith("\ufffd"):
+            return len(text) - len(text.rstrip("\ufffd"))
+        longest = max((len(s) for s in self.rule.stops), default=1) - 1
+        for n in range(min(longest, len(text)), 0, -1):
+            if any(s.startswith(text[-n:]) for s in self.rule.stops):
+                return n
+        return 0

@@ -1,0 +1,209 @@
+"""Verifiers: every legal pair of draft and rule follows the target's law, by enumeration through the real loop."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from scipy.stats import chisquare
+
+from anyorder.core.card import KINDS, Setting
+from anyorder.core.chance import Chance
+from anyorder.core.drafter import Drafter, by_row
+from anyorder.core.types import Answer, Lines, Tree, branches, chain
+from anyorder.methods.speculative.rules import LEGAL, RULES, greedy, match, residual
+from anyorder.methods.speculative.speculative import with_drafter
+from anyorder.shapers import Sampling, compose
+from anyorder.testing import distance, enumerate_outcomes, law_of_text
+from tests.drafts import P, Q, SAMPLING, drawn, first_commit, fixed, judged, mixed_law, same_law, text_of
+
+BUSHY = (-1, -1, 0, 0)  # two siblings, and two below the first
+DRAFTERS = {
+    "point": fixed((-1, -1, 0, 0, 1), (1, 0, 2, 1, 0)),
+    "chain": drawn((-1, 0), "chain"),
+    "iid": drawn(BUSHY, "iid"),
+    "distinct": drawn(BUSHY, "distinct"),
+}
+PAIRS = [(kind, verify) for kind, verify in LEGAL if verify != "greedy"]
+
+
+def accepted(run) -> float:
+    """The probability that the first guess is accepted."""
+    return sum(weight for path, weight in enumerate_outcomes(run).items() if len(path) > 1)
+
+
+def law_of_first(run) -> dict[int, float]:
+    law: dict[int, float] = {}
+    for path, weight in enumerate_outcomes(run).items():
+        law[path[0]] = law.get(path[0], 0.0) + weight
+    return law
+
+
+# exactness ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind, verify", PAIRS)
+def test_law_of_the_text(kind, verify):
+    nets = {"target": mixed_law(1), "draft": mixed_law(2)}
+    length = 3 if kind in ("point", "chain") else 2
+    found = enumerate_outcomes(text_of(judged(DRAFTERS[kind], verify), nets, length))
+    close = 1e-6 if verify == "match" else 1e-12  # match draws from float32
+    assert distance(found, law_of_text(nets["target"], [0], length)) < close
+
+
+@pytest.mark.parametrize("kind, verify", PAIRS)
+def test_law_of_the_shaped_text(kind, verify):
+    """q and p are both what temperature, top-p and penalties left, and a token may end the text."""
+    nets = {"target": mixed_law(3), "draft": mixed_law(4)}
+    shape = compose(Sampling(temperature=0.7, top_p=0.9, repetition_penalty=1.3, presence_penalty=0.4))
+    found = enumerate_outcomes(text_of(judged(DRAFTERS[kind], verify), nets, 2, shape, eos=[2]))
+    true = law_of_text(nets["target"], [0], 2, shape, eos=[2])
+    assert any(text == (2,) for text in true)
+    assert distance(found, true) < 1e-6
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("verify", RULES)
+@pytest.mark.parametrize("is_greedy", [True, False])
+def test_pairs_that_are_not_exact_are_refused(kind, verify, is_greedy):
+    legal = (kind, verify) in LEGAL and (is_greedy or verify != "greedy")
+    drafter, setting = Drafter(by_row(lambda canvas, row: Tree()), kind=kind), Setting(greedy=is_greedy)
+    if legal:
+        assert callable(with_drafter(drafter, setting, verify))
+    else:
+        with pytest.raises(ValueError, match=f"verify={verify} is not exact for {kind} drafts .*allowed is"):
+            with_drafter(drafter, setting, verify)
+
+
+def test_ratio_is_refused_for_trees():
+    assert {kind for kind, verify in LEGAL if verify == "ratio"} == {"chain"}
+
+
+def test_distinct_drafts_judged_as_independent_ones_are_off():
+    """Why the kind decides: the wrong q for the second sibling is another law."""
+    right = drawn((-1, -1), "distinct")
+
+    def draft(canvas):
+        (tree,) = yield from right.draft(canvas)
+        return (Tree(tree.token, tree.parent, None if tree.q is None else tree.q[[0, 0]]),)
+
+    nets = {"target": same_law(*P), "draft": same_law(*Q)}
+    wrong = law_of_first(first_commit(judged(Drafter(draft, kind="iid"), "residual"), nets))
+    assert distance(wrong, dict(enumerate(P))) > 0.01
+
+
+# the worked example ------------------------------------------------------------------------------------------
+
+TABLE = [
+    ("chain", "ratio", 1, 0.700), ("chain", "residual", 1, 0.700),
+    ("iid", "residual", 1, 0.700), ("iid", "residual", 2, 0.730), ("iid", "residual", 3, 0.757),
+    ("distinct", "residual", 1, 0.700), ("distinct", "residual", 2, 0.775), ("distinct", "residual", 3, 1.000),
+    ("point", "match", 1, 0.300), ("point", "match", 2, 0.600), ("point", "match", 3, 1.000),
+    ("point", "residual", 1, 0.300), ("point", "residual", 2, 0.600), ("point", "residual", 3, 1.000),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind, verify, siblings, expected", TABLE)
+def test_worked_example(kind, verify, siblings, expected):
+    form = (-1,) * siblings
+    drafter = fixed(form, range(siblings)) if kind == "point" else drawn(form, kind)
+    run = first_commit(judged(drafter, verify), {"target": same_law(*P), "draft": same_law(*Q)})
+    assert accepted(run) == pytest.approx(expected, abs=1e-7)
+    assert distance(law_of_first(run), dict(enumerate(P))) < 1e-6
+
+
+def test_residual_of_the_worked_example():
+    """After a rejection the law still owed is (0, 0, 1)."""
+    nets = {"target": same_law(*P), "draft": same_law(*Q)}
+    found = enumerate_outcomes(first_commit(judged(drawn((-1,), "chain"), "ratio"), nets))
+    rejected = {path: weight for path, weight in found.items() if len(path) == 1}
+    assert distance(rejected, {(2,): 0.3}) < 1e-12
+
+
+def test_cover_property():
+    """P = (1, 0), Q = (.5, .5), two siblings: without replacement one of them is always right."""
+    nets = {"target": same_law(1, 0), "draft": same_law(0.5, 0.5)}
+    assert accepted(first_commit(judged(drawn((-1, -1), "distinct"), "residual"), nets)) == pytest.approx(1.0)
+    assert accepted(first_commit(judged(drawn((-1, -1), "iid"), "residual"), nets)) == pytest.approx(0.75)
+
+
+def test_equal_laws_accept_everything_and_disjoint_ones_nothing():
+    equal = {"target": same_law(*P), "draft": same_law(*P)}
+    run = first_commit(judged(drawn((-1, 0, 1), "chain"), "ratio"), equal, budget=9)
+    assert {len(path) for path in enumerate_outcomes(run)} == {4}
+    apart = {"target": same_law(0.0, 0.25, 0.75), "draft": same_law(1.0, 0.0, 0.0)}
+    run = first_commit(judged(drawn((-1,), "chain"), "ratio"), apart)
+    assert distance(enumerate_outcomes(run), {(1,): 0.25, (2,): 0.75}) < 1e-12
+
+
+def test_tokens_per_run():
+    """(1 - a^(g+1)) / (1 - a) = 3.3616 with acceptance a = .8 and g = 4 guesses."""
+    nets = {"target": same_law(0.9, 0.1), "draft": same_law(0.7, 0.3)}
+    run = first_commit(judged(drawn((-1, 0, 1, 2), "chain"), "ratio"), nets, budget=9)
+    mean = sum(len(path) * weight for path, weight in enumerate_outcomes(run).items())
+    assert mean == pytest.approx(3.3616, abs=1e-9)
+
+
+def test_trimmed_draft():
+    """VocabTrim's example: q = (2/3, 1/3, 0) is accepted with probability .6, and the law stays p."""
+    nets = {"target": same_law(*P), "draft": same_law(2 / 3, 1 / 3, 0)}
+    run = first_commit(judged(drawn((-1,), "chain"), "ratio"), nets)
+    assert accepted(run) == pytest.approx(0.6)
+    assert distance(law_of_first(run), dict(enumerate(P))) < 1e-9
+
+
+# real noise --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind, verify", [("iid", "residual"), ("chain", "match")])
+def test_real_chance_by_chi_square(kind, verify):
+    nets = {"target": mixed_law(5), "draft": mixed_law(6)}
+    run = text_of(judged(DRAFTERS[kind], verify), nets, 2)
+    true, draws = law_of_text(nets["target"], [0], 2), 3000
+    count = dict.fromkeys(true, 0)
+    for seed in range(draws):
+        count[run(Chance(seed))] += 1
+    assert chisquare(list(count.values()), [draws * p for p in true.values()]).pvalue > 1e-3
+
+
+# tree mechanics ----------------------------------------------------------------------------------------------
+
+
+def answer(tree: Tree, logits: torch.Tensor) -> Answer:
+    return Answer(logits, (Lines(0, 0, 4, tree),))
+
+
+def test_sibling_order_changes_nothing():
+    """Greedy paths, and for one seed match paths too, do not depend on the order of siblings."""
+    source = torch.Generator().manual_seed(0)
+    for seed in range(30):
+        logits = torch.randn(3, generator=source, dtype=torch.float64)
+        paths = [[a, b] for a in range(3) for b in range(3)]
+        trees = [branches(paths), branches(paths[::-1])]
+        found = [
+            (greedy(answer(t, logits.repeat(13, 1)), Chance(seed)), match(answer(t, logits.repeat(13, 1)), Chance(seed)))
+            for t in trees
+        ]
+        assert found[0] == found[1]
+        assert len(found[0][0][0]) == len(found[0][1][0]) == 3  # every path is in the tree
+
+
+def test_path_spelled_twice_is_followed_to_its_longest_end():
+    """Two siblings with one token: what follows the second counts as well."""
+    tree = Tree((1, 1, 2), (-1, -1, 1))
+    logits = torch.eye(4)[[1, 2, 2, 3]]  # after the end 1, after either 1 a 2, after 2 a 3
+    assert greedy(answer(tree, logits), Chance()) == [[1, 2, 3]]
+
+
+def test_duplicate_siblings_keep_the_law():
+    nets = {"target": mixed_law(7), "draft": mixed_law(8)}
+    for verify in ("match", "residual"):
+        method = judged(fixed((-1, -1, 1), (1, 1, 2)), verify)
+        found = enumerate_outcomes(text_of(method, nets, 2))
+        assert distance(found, law_of_text(nets["target"], [0], 2)) < 1e-6
+
+
+def test_no_guess_is_plain_sampling():
+    line = torch.randn(1, 5, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    for rule in (match, residual):
+        drawn_tokens = {rule(answer(chain([]), line), Chance(seed))[0][0] for seed in range(200)}
+        assert drawn_tokens == set(range(5))
