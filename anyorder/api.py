@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -172,7 +172,7 @@ class Model:
         """A net that a card names: the target, its early exit, or a draft net. Made once."""
         if name == "target":
             return self.target
-        makers = {
+        makers: dict[str, tuple[str, Callable[[Any], Causal]]] = {
             "exit": ("layer", self._exit),
             "draft": ("draft", self._draft),
         }
@@ -185,8 +185,12 @@ class Model:
     def _exit(self, layer: int) -> Causal:
         body, most = self.target.body, self.module.config.num_hidden_layers
         if not 1 <= layer <= most:
-            raise UserError(f"option layer is {layer}; allowed is 1 to {most} for this model; choose one of these")
-        return Causal(body.first(layer) if isinstance(body, Lean) else Stock(first_layers(self.module, layer)))
+            raise UserError(
+                f"option layer is {layer}; allowed is 1 to {most} for this model; choose one of these"
+            )
+        return Causal(
+            body.first(layer) if isinstance(body, Lean) else Stock(first_layers(self.module, layer))
+        )
 
     def _draft(self, source: str) -> Causal:
         if not source:
@@ -195,7 +199,7 @@ class Model:
         mine, theirs = self.tokenizer.get_vocab(), other.tokenizer.get_vocab()
         if mine != theirs or other.target.vocab != self.target.vocab:
             raise UserError(
-                f"draft net {source} has another vocabulary ({len(theirs)} tokens, {self.name}: {len(mine)}); "
+                f"draft net {source} has another vocabulary ({len(theirs)} tokens, not {len(mine)}); "
                 "a draft net shares the target's tokenizer; choose one that does"
             )
         return other.target

@@ -22,13 +22,13 @@ from anyorder.nets.causal import Causal
 from anyorder.nets.stock import ATTENTION, Stock
 from anyorder.shapers import Sampling, compose
 
-USED = ("top_k", "top_p", "min_p", "repetition_penalty")  # of a GenerationConfig, besides the temperature
+USED = ("top_k", "top_p", "min_p", "repetition_penalty")  # of a GenerationConfig, besides temperature
 
 _nets: WeakKeyDictionary[Any, Causal] = WeakKeyDictionary()  # a model keeps its cache between calls
 
 
 def for_transformers(method: str = "greedy", *, seed: int = 0, **options: Any) -> Callable[..., Tensor]:
-    """A `custom_generate` for any causal transformers model. Raises UserError for an unknown method or option.
+    """A `custom_generate` for any causal transformers model. Raises UserError for unknown names.
 
     Length, end-of-text, temperature, top_k, top_p, min_p and repetition_penalty come from the model's
     generation settings as usual; `do_sample=False` is temperature 0.

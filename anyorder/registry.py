@@ -1,7 +1,7 @@
-"""The registry: a method's name is its file's name. Files are found and their cards read without being run.
+"""The registry: a method's name is its file's name. Files are found, and cards read, without being run.
 
-Built-in methods lie in `anyorder/methods/*/NAME.py`, drafters in `anyorder/drafters/NAME.py`; outside ones are
-entry points in the group `anyorder.methods` that load to a module with a CARD and a function of that name.
+Built-in methods lie in `anyorder/methods/*/NAME.py`, drafters in `anyorder/drafters/NAME.py`; outside ones
+are entry points in the group `anyorder.methods` that load to a module with a CARD and a function of that name.
 """
 
 from __future__ import annotations
@@ -55,7 +55,8 @@ def read_card(path: Path) -> Card | None:
     for statement in ast.parse(path.read_text()).body:
         if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == "CARD":
             card = _value(statement.value)
-            assert isinstance(card, Card) and card.name == path.stem, f"{path}: a card is named like its file"
+            assert isinstance(card, Card), f"{path}: CARD is a Card"
+            assert card.name == path.stem, f"{path}: a card is named like its file"
             return card
     return None
 

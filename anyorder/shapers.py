@@ -145,8 +145,11 @@ def ban(tokens: Sequence[int]) -> Shaper:
 
 @dataclass(frozen=True)
 class Sampling:
-    """How next-token laws are shaped, the same for every method; `registry.SHAPING` says what the numbers mean
-    and bounds them. The defaults change nothing; temperature 0 takes the likeliest token."""
+    """How next-token laws are shaped, the same for every method.
+
+    `registry.SHAPING` says what the numbers mean and bounds them. The defaults change nothing; temperature 0
+    takes the likeliest token.
+    """
 
     logit_bias: Mapping[int, float] = field(default_factory=dict)
     banned: tuple[int, ...] = ()

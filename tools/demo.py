@@ -1,5 +1,8 @@
-"""`make demo`: the main job on the embedded model. Text appears live by the plain loop and by other methods, then
-the benchmark's table says what each gained and whether the text stayed the same."""
+"""`make demo`: the main job on the embedded model.
+
+Text appears live by the plain loop and by other methods, then the benchmark's table says what each gained and
+whether the text stayed the same.
+"""
 
 from __future__ import annotations
 

@@ -19,6 +19,7 @@ def draw(said: Mapping[str, Any], file: Path) -> None:
     figure = Figure(figsize=(8.5, 1.6 + 0.55 * len(table)), dpi=150, facecolor="white", layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
+    right = axes.get_yaxis_transform()  # x in parts of the width, y a row
     colour = {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(table[0]["by_category"])}
     for y, row in enumerate(table):
         if row["speedup"] is None:
@@ -26,12 +27,12 @@ def draw(said: Mapping[str, Any], file: Path) -> None:
             axes.text(0.03, y, why, va="center", color=COLOURS[0], fontsize=9)
             continue
         axes.barh(y, row["speedup"], height=0.62, color=BAR if y else REST, zorder=1)
-        axes.text(0.03, y, f"{row['speedup']:.2f}×", va="center", color=INK, fontsize=9, zorder=4)
+        axes.text(1.01, y, f"{row['speedup']:.2f}×", va="center", color=INK, transform=right)
         for name, part in row["by_category"].items() if y and len(colour) > 1 else ():
             axes.scatter(part["speedup"], y, s=26, color=colour[name], edgecolor="white", lw=0.6, zorder=3)
     axes.axvline(1, color=INK, lw=0.8, ls=(0, (4, 3)), zorder=2)
     axes.set_yticks(range(len(table)), [row["method"] for row in table])
-    axes.invert_yaxis()
+    axes.set_ylim(len(table) - 0.5, -0.5)  # the first row on top; a refused one has no bar to make room
     axes.set_xlim(left=0)
     axes.set_xlabel("speed-up over the plain loop, same process, same prompts")
     axes.set_title(_title(said), fontsize=9, loc="left", color=INK)
@@ -40,9 +41,7 @@ def draw(said: Mapping[str, Any], file: Path) -> None:
     if len(colour) > 1 and len(table) > 1:
         for name, shade in colour.items():
             axes.scatter([], [], s=26, color=shade, label=name)
-        figure.legend(
-            loc="outside right center", frameon=False, fontsize=8, title="category", title_fontsize=8
-        )
+        figure.legend(loc="outside right center", frameon=False, fontsize=8)
     figure.savefig(file)
 
 

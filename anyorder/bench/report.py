@@ -66,11 +66,10 @@ def cells(row: Mapping[str, Any]) -> list[str]:
 
 
 def categories(table: Sequence[Mapping[str, Any]]) -> list[list[str]]:
-    """The speed-ups by category: a head, then one line for each method after the plain loop."""
-    names = list(table[0]["by_category"]) if table else []
-    lines = [["method", *names]]
-    for row in table[1:]:
-        lines.append([row["method"], *(speedup(row["by_category"][name]) for name in names)])
+    """The speed-ups by category: a head with the methods after the plain loop, then the categories."""
+    lines = [["category", *(row["method"] for row in table[1:])]]
+    for name in table[0]["by_category"] if table else ():
+        lines.append([name, *(speedup(row["by_category"][name]) for row in table[1:])])
     return lines
 
 
@@ -127,10 +126,12 @@ def show(said: Mapping[str, Any], console: Console) -> None:
             main.add_row(*cells(row))
         console.print(main)
         head, *lines = categories(said["rows"])
-        if lines and len(head) > 2:
+        if len(lines) > 1 and len(head) > 1:
             table = Table(title="speed-up by category", box=box.SIMPLE_HEAD, **left)
             for i, name in enumerate(head):
-                table.add_column(name, justify="right" if i else "left")
+                table.add_column(
+                    name, justify="right" if i else "left", overflow="fold", min_width=7 if i else 13
+                )
             for line in lines:
                 table.add_row(*line)
             console.print(table)
@@ -145,7 +146,7 @@ def markdown(said: Mapping[str, Any]) -> str:
     if said["rows"]:
         lines += _grid([list(HEAD), *map(cells, said["rows"])], left=(0, 5))
         by = categories(said["rows"])
-        if len(by) > 1 and len(by[0]) > 2:
+        if len(by) > 2 and len(by[0]) > 1:
             lines += ["", "Speed-up by category:", "", *_grid(by)]
     lines += [line for note in notes(said) for line in ("", note + ".")]
     lines += ["", f"Commit {said['commit'] or 'unknown'}, seed {said['seed']}, repeats {said['repeat']}.", ""]

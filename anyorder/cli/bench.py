@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from anyorder.bench.entries import METHODS
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 def bench(
     methods: Annotated[
         str, typer.Option(help="rows: name or name:option=value, by comma; also the peer transformers")
-    ] = "transformers,prompt_lookup,token_recycling",
+    ] = METHODS,
     suite: Annotated[str, typer.Option(help="quick, or a file like Spec-Bench, GSM8K, HumanEval")] = "quick",
     model: Annotated[str, typer.Option(help="short name, hub id, folder or GGUF file")] = "smollm2",
     precision: Annotated[str, typer.Option(help="fp32 or bf16")] = "bf16",

@@ -65,7 +65,7 @@ def generate(
     print(result.text if several else "")
     print(
         f"{result.tokens} tokens in {result.seconds:.2f} s: {result.tokens_per_second:.1f} tokens/s, "
-        f"{result.tokens_per_run:.2f} tokens per run, {result.runs} runs, {method}, {loaded.name} {precision}",
+        f"{result.tokens_per_run:.2f} tokens per run, {result.runs} runs, {method}, {model} {precision}",
         file=sys.stderr,
     )
 

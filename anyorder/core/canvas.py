@@ -33,7 +33,7 @@ class Canvas:
         block: int | None = None,
     ):
         """`budget` is the most tokens a row may add. `mask` makes an any-order canvas of `budget` holes."""
-        assert budget >= 1 and rows >= 1
+        assert budget >= 1, "a canvas has room for at least one token"
         self.prompt = len(prompt)
         self.budget = budget
         self.eos = frozenset(eos)
@@ -115,7 +115,9 @@ class Canvas:
         return keep, why
 
     def _fill(self, commit: Commit) -> Written:
-        assert self.mask is not None and commit.at is not None and commit.parents is None
+        assert commit.at is not None
+        assert self.mask is not None, "a canvas that grows at its end is not written at cells"
+        assert commit.parents is None, "any-order rows do not fork"
         live, ended = self.live, list(self.ended)
         kept: list[list[int]] = [[] for _ in self.rows]
         cells: list[list[int]] = [[] for _ in self.rows]

@@ -42,6 +42,7 @@ class Chance:
         return float(self._stream(row, position, 2 * turn + 1).random()) < probability
 
     def _stream(self, row: int, position: int, turn: int) -> np.random.Generator:
-        key = [self.seed & 0xFFFFFFFFFFFFFFFF, zlib.crc32(self.purpose.encode())]
+        seed = self.seed & 0xFFFFFFFFFFFFFFFF  # of any size and sign; a plain list would pass through float64
+        key = np.array([seed, zlib.crc32(self.purpose.encode())], dtype=np.uint64)
         counter = [0, turn, position, row]  # word 0 counts the numbers drawn from one stream
         return np.random.Generator(np.random.Philox(key=key, counter=counter))

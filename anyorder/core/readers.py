@@ -30,7 +30,7 @@ def argmax(answer: Answer, chance: Chance) -> list[int]:
 
 def sample(answer: Answer, chance: Chance) -> list[int]:
     """A draw from each live row's next-token law."""
-    logits = ends(answer).float()
+    logits = ends(answer)
     return [
         chance.pick(line, lines.row, lines.position(0))
         for line, lines in zip(logits, answer.rows, strict=True)
@@ -51,7 +51,7 @@ def _cells(answer: Answer, chance: Chance, best: bool) -> list[tuple[list[int], 
         if best:
             token = answer.logits[mine].argmax(-1).tolist()
         else:
-            places = enumerate(answer.logits[mine].float())
+            places = enumerate(answer.logits[mine])
             turn = lines.count  # a cell asked again stands among fewer holes, so it is drawn afresh
             token = [chance.pick(line, lines.row, lines.position(i), turn) for i, line in places]
         sure = laws[mine][range(len(token)), token].tolist() if token else []

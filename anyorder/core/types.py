@@ -128,9 +128,9 @@ class Lines:
 
 @dataclass(slots=True)
 class Answer:
-    """What one run of a net says: one line for each live row's end and each guess, or for each cell of `at`."""
+    """What one run of a net says: a line for each live row's end and each guess, or for each cell of `at`."""
 
-    logits: Tensor  # [M, V]
+    logits: Tensor  # [M, V] float32 or wider
     rows: tuple[Lines, ...]  # one for each live row, in order
     hidden: Tensor | None = None  # [M, D] what the output head read
     layers: Mapping[int, Tensor] = field(default_factory=dict)  # layer -> [M, D], those the ask named

@@ -33,7 +33,7 @@ CARD = Card(
 
 
 def last_line(drawn: bool):
-    """For each live row: the next drafted token, and the law it was drawn from (None: it is the likeliest)."""
+    """For each live row: the next drafted token, and the law it was drawn from (None: the likeliest)."""
 
     def read(answer: Answer, chance: Chance) -> list[tuple[int, torch.Tensor | None]]:
         out: list[tuple[int, torch.Tensor | None]] = []

@@ -22,7 +22,7 @@ CARD = Card(
     cost="1 target run per commit, 1 + nodes cells",
     options=(Option("nodes", 5, "tokens of the block", low=1, high=512),),
     departures=(
-        "the block slides: what was accepted leaves it and new guesses enter, repeating the last token (ours)",
+        "the block slides: accepted tokens leave it, new guesses repeat its last token (ours)",
     ),
 )
 

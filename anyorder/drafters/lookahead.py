@@ -3,7 +3,7 @@
 A window of n - 1 past iterates times `window` future positions runs beside the text. Each run appends one
 iterate; every column then closes an n-gram, which goes to a pool under its first token. N-grams of the pool
 that begin with the text's last token are the draft. The window is itself a tree: the token in iterate r of
-column c stands r + c cells past the end and sees iterate 0 up to c, then its own column; so one tree holds all.
+column c stands r + c cells past the end and sees iterate 0 up to c, then its own column. One tree holds all.
 """
 
 from dataclasses import dataclass, field

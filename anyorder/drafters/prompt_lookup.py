@@ -1,4 +1,4 @@
-"""Prompt lookup (apoorvumang/prompt-lookup-decoding, 2023): what followed these tokens before may follow again.
+"""Prompt lookup (apoorvumang/prompt-lookup-decoding, 2023): what followed a phrase before may follow again.
 
 The longest suffix of the text that occurs earlier is found, and its continuation is the draft."""
 
@@ -30,7 +30,7 @@ CARD = Card(
 
 
 def lookup(text: np.ndarray, ngram: int, nodes: int, tie: str, whole: bool) -> list[int]:
-    """The continuation of an earlier occurrence of the text's longest possible suffix; [] if there is none."""
+    """What followed the text's longest suffix that occurs earlier; [] if there is none."""
     n = len(text)
     for m in range(min(ngram, n - 1), 0, -1):
         last = n - nodes if whole else n - 1  # a match ends at `last` or before, so that something follows it

@@ -43,7 +43,16 @@ TEMPLATE = (  # children of each node, breadth first, the paper's tree "2.2.2"; 
     (5, 2, 1, 1, 1, 0, 0, 0, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1, 0, 0, 1, 1, 0, 0),
     (3, 1, 1, 0, 0, 1, 0, 0, 0, 0, 1, 0, 1, 0, 0), (2, 0, 0, 1, 0, 0, 0, 0),
 )  # fmt: skip
-RANK = (0.41, 0.086, 0.046, 0.030, 0.021, 0.016, 0.013, 0.012)  # how often the r-th successor is next (measured)
+RANK = (
+    0.41,
+    0.086,
+    0.046,
+    0.030,
+    0.021,
+    0.016,
+    0.013,
+    0.012,
+)  # how often the r-th successor is next (measured)
 
 
 def template() -> tuple[list[int], list[int]]:

@@ -27,11 +27,20 @@ CHUNK = 512  # most cells of one run; longer catch-ups take several
 class Body(Protocol):
     """The computing part of a causal net."""
 
-    vocab: int
-    context: int
+    @property
+    def vocab(self) -> int: ...
+
+    @property
+    def context(self) -> int: ...
 
     def __call__(
-        self, ids: Tensor, positions: Tensor, sees: np.ndarray | None, pool: Pool, lines: Tensor, layers: list[int]
+        self,
+        ids: Tensor,
+        positions: Tensor,
+        sees: np.ndarray | None,
+        pool: Pool,
+        lines: Tensor,
+        layers: list[int],
     ) -> tuple[Tensor, Tensor, dict[int, Tensor]]:
         """Feed cells [Q]; `sees` bool [Q, S]. Logits [M, V] (float32 or wider), what the head read [M, D] and
         the named layers' states [M, D], of the cells `lines` [M]."""
@@ -65,12 +74,12 @@ class Run:
 
     slots: list[int] = field(default_factory=list)
     place: dict[int, int] = field(default_factory=dict)  # slot -> which cell of the run it is
-    before: list[list[int]] = field(default_factory=list)  # slots seen and not in this run, [] if parent is
+    before: list[list[int] | None] = field(default_factory=list)  # slots seen; None: what its parent sees
 
     def __len__(self) -> int:
         return len(self.slots)
 
-    def add(self, slot: int, before: list[int]) -> None:
+    def add(self, slot: int, before: list[int] | None) -> None:
         if slot not in self.place:
             self.place[slot] = len(self.slots)
             self.slots.append(slot)
@@ -205,7 +214,7 @@ class Causal:
             held.guesses.append(slot)
         if parent not in run.place and parent != (before[-1] if before else ROOT):
             before = self._way(parent)  # a guess computed by an earlier ask
-        run.add(slot, [] if parent in run.place else before)
+        run.add(slot, None if parent in run.place else before)
         return slot
 
     def _way(self, slot: int) -> list[int]:
@@ -258,16 +267,18 @@ class Causal:
     def _mask(self, run: Run, start: int, stop: int, top: int) -> np.ndarray | None:
         """Who sees whom, bool [Q, top]; None: every cell sees all slots, or a first run all before it."""
         cells = run.slots[start:stop]
-        if len(cells) == 1 and len(run.before[start]) + 1 == top:
+        if len(cells) == 1 and len(run.before[start] or ()) + 1 == top:
             return None
         if cells == list(range(top)) and self.slots.parent == list(range(-1, top - 1)):
             return None
         sees = np.zeros((len(cells), top), dtype=bool)
         for i, slot in enumerate(cells):
-            parent = run.place.get(self.slots.parent[slot], -1)
-            if parent >= start:
-                sees[i] = sees[parent - start]
-            else:
-                sees[i, self._way(slot)[:-1] if parent >= 0 else run.before[start + i]] = True
+            before, parent = run.before[start + i], self.slots.parent[slot]
+            if before is not None:
+                sees[i, before] = True
+            elif run.place[parent] >= start:
+                sees[i] = sees[run.place[parent] - start]
+            else:  # the parent was in an earlier chunk
+                sees[i, self._way(parent)] = True
             sees[i, slot] = True
         return sees

@@ -1,7 +1,7 @@
 """Matrix products whose weights are packed once, at load.
 
-torch's `F.linear` on a CPU reorders the weights for oneDNN in each call; for the embedded model that is most of
-a step. A `Product` holds them reordered. Where the operator is missing it is `F.linear`.
+torch's `F.linear` on a CPU reorders the weights for oneDNN in each call; for the embedded model that is most
+of a step. A `Product` holds them reordered. Where the operator is missing it is `F.linear`.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """A lean body for models of the Llama shape on a CPU: the same weights, fewer and larger products.
 
-A stock model's step on a CPU is half spent in small operations and in weights that are reordered at every call.
-Here the weights are packed once, queries, keys and values are one product, gate and up another, and a step is
-one straight function. `lean` builds it from a loaded stock model and checks it against that model before it is
-used; a model of another shape, or one that does not agree, keeps its stock body.
+A stock model's step on a CPU is half spent in small operations and in weights that are reordered at every
+call. Here the weights are packed once, queries, keys and values are one product, gate and up another, and a
+step is one straight function. `lean` builds it from a loaded stock model and checks it against that model
+before it is used; a model of another shape, or one that does not agree, keeps its stock body.
 """
 
 from __future__ import annotations
@@ -57,7 +57,13 @@ class Lean:
         return replace(self, layers=self.layers[:count])
 
     def __call__(
-        self, ids: Tensor, positions: Tensor, sees: np.ndarray | None, pool: Pool, lines: Tensor, layers: list[int]
+        self,
+        ids: Tensor,
+        positions: Tensor,
+        sees: np.ndarray | None,
+        pool: Pool,
+        lines: Tensor,
+        layers: list[int],
     ) -> tuple[Tensor, Tensor, dict[int, Tensor]]:
         x = functional.embedding(ids, self.embed)  # [Q, D]
         cos, sin = (t[0, :, None] for t in self.rotary(x, positions[None]))  # [Q, 1, width]
@@ -94,7 +100,11 @@ class Lean:
 def lean(model: Any) -> Lean | Stock:
     """The fastest body for a loaded stock model that gives the stock model's answers."""
     stock = Stock(model)
-    if stock.device.type != "cpu" or model.config.model_type not in SHAPED or stock.kinds:
+    if (
+        stock.device.type != "cpu"
+        or model.config.model_type not in SHAPED
+        or "sliding_attention" in (stock.kinds or ())
+    ):
         return stock
     body = _taken(model, stock)
     return body if body is not None and _agrees(body, stock) else stock
@@ -107,7 +117,9 @@ def _taken(model: Any, stock: Stock) -> Lean | None:
     layers = []
     for block in inner.layers:
         attention, mlp = block.self_attn, block.mlp
-        inside = {name for part in (attention, mlp) for name, child in part.named_children() if name != "act_fn"}
+        inside = {
+            name for part in (attention, mlp) for name, child in part.named_children() if name != "act_fn"
+        }
         if inside != known or config.hidden_act != "silu":
             return None
         layers.append(
@@ -121,8 +133,8 @@ def _taken(model: Any, stock: Stock) -> Lean | None:
             )
         )
     return Lean(
-        vocab=stock.vocab, context=stock.context, window=stock.window, heads=config.num_attention_heads,
-        groups=config.num_attention_heads // stock.share, width=inner.layers[0].self_attn.head_dim,
+        vocab=stock.vocab, context=stock.context, window=None if stock.kinds else stock.window,
+        heads=config.num_attention_heads, groups=config.num_attention_heads // stock.share, width=inner.layers[0].self_attn.head_dim,
         epsilon=config.rms_norm_eps, embed=inner.embed_tokens.weight, rotary=inner.rotary_emb,
         layers=tuple(layers), norm=inner.norm.weight, head=product(model.get_output_embeddings()),
     )  # fmt: skip

@@ -1,8 +1,8 @@
 """The key-value pool: the tensors behind `nets.slots`.
 
-New cells are written into the slots of the current run; what comes back is the used part of the pool, and the
-run's mask says which cell sees which slot. So a tree, forked rows and other requests' rows all lie in one run,
-and nothing is ever copied to be kept. The methods are those a transformers model expects of a cache.
+New cells are written into the slots of the current run; what comes back is the used part of the pool, and
+the run's mask says which cell sees which slot. So a tree, forked rows and other requests' rows all lie in one
+run, and nothing is ever copied to be kept. The methods are those a transformers model expects of a cache.
 """
 
 from __future__ import annotations
@@ -68,8 +68,10 @@ class Pool:
 
 
 def added(sees: np.ndarray, share: int, dtype: torch.dtype) -> Tensor:
-    """A mask [1, 1, share * Q, S] to add to scores: 0 where a cell is seen, else minus infinity. `share`: query
-    heads per key head; their queries lie stacked, so that keys are never repeated."""
+    """A mask [1, 1, share * Q, S] to add to scores: 0 where a cell is seen, else minus infinity.
+
+    `share`: query heads per key head; their queries lie stacked, so that keys are never repeated.
+    """
     mask = torch.zeros(sees.shape, dtype=dtype).masked_fill_(torch.from_numpy(~sees), -torch.inf)
     return mask.repeat(share, 1)[None, None]
 

@@ -32,7 +32,8 @@ def attention(
         return out.view(1, query.shape[2], query.shape[1], -1), None
     heads, cells, width = query.shape[1:]
     key, value = (x.repeat_interleave(heads // x.shape[1], 1) for x in (key, value))
-    scores = (query @ key.transpose(2, 3)).float() * (width**-0.5 if scaling is None else scaling)
+    scores = query @ key.transpose(2, 3) * (width**-0.5 if scaling is None else scaling)
+    scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
     if softcap is not None:
         scores = torch.tanh(scores / softcap) * softcap
     if mask is not None:
@@ -58,7 +59,9 @@ class Stock:
     def __init__(self, model: Any):
         config = model.config.get_text_config()
         kinds = getattr(config, "layer_types", None)
-        if not set(kinds or ()) <= {"full_attention", "sliding_attention"} or getattr(model, "_is_stateful", False):
+        if not set(kinds or ()) <= {"full_attention", "sliding_attention"} or getattr(
+            model, "_is_stateful", False
+        ):
             raise ValueError(
                 f"a {config.model_type} model keeps other state than keys and values of full or sliding "
                 "attention, which anyorder cannot roll back; choose another model"
@@ -80,7 +83,13 @@ class Stock:
         self._read = inputs[0]
 
     def __call__(
-        self, ids: Tensor, positions: Tensor, sees: np.ndarray | None, pool: Pool, lines: Tensor, layers: list[int]
+        self,
+        ids: Tensor,
+        positions: Tensor,
+        sees: np.ndarray | None,
+        pool: Pool,
+        lines: Tensor,
+        layers: list[int],
     ) -> tuple[Tensor, Tensor, dict[int, Tensor]]:
         lines = lines.to(self.device)
         out = self.model(

@@ -46,7 +46,8 @@ class ByText:
             rows.append(Lines(h, len(logits) - ask.skip, len(canvas.rows[h]), tree))
             for node in range(ask.skip - 1, len(tree)):
                 logits.append(self.plain([*canvas.rows[h], *tree.path(node)]))
-        return Answer(torch.stack(logits), tuple(rows), cells=len(logits))
+        said = torch.stack(logits) if logits else torch.empty(0, self.vocab)
+        return Answer(said, tuple(rows), cells=len(logits))
 
     def follow(self, canvas: Canvas, commit: Commit) -> None:
         """A function of the text follows it by itself."""

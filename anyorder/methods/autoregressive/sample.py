@@ -1,7 +1,8 @@
 """Sampling: one draw a step from the target's law, after temperature, top-k and the like shaped it."""
 
 from anyorder.core.card import Card, Setting
-from anyorder.core.readers import argmax, sample as draw
+from anyorder.core.readers import argmax
+from anyorder.core.readers import sample as draw
 from anyorder.core.types import Method
 from anyorder.methods.autoregressive.greedy import autoregressive
 

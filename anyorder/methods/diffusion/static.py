@@ -1,4 +1,4 @@
-"""Static unmasking (LLaDA, arXiv:2502.09992, its low-confidence remasking): a fixed number of cells each step.
+"""Static unmasking (LLaDA, arXiv:2502.09992, "low-confidence remasking"): a fixed number of cells a step.
 
 Block by block; in each step the surest cells of the block become text, and never change again. With as many
 steps as a block has cells, one cell at a time.

@@ -5,8 +5,8 @@ All return, for each live row, the accepted tokens and one more token of the tar
 - `greedy`: follow the guess that is the target's likeliest token. Exact for any guess (greedy text).
 - `match`: draw the target's token at each node, follow the guess that is it. Exact in law for any guess, and
   for one seed the very text of plain sampling, because all noise belongs to row and position.
-- `residual`: multi-round speculative sampling. With R the law still owed (at first p), a guess x drawn from q is
-  accepted with probability min(1, R(x)/q(x)); else R becomes norm(max(R - q, 0)). For a chain this is
+- `residual`: multi-round speculative sampling. With R the law still owed (at first p), a guess x drawn from
+  q is accepted with probability min(1, R(x)/q(x)); else R becomes norm(max(R - q, 0)). For a chain this is
   Leviathan et al. 2023, algorithm 1; for independent siblings SpecInfer (arXiv:2305.09781); for siblings
   without replacement, whose q is what was left when they were drawn, Sequoia (arXiv:2402.12374). A
   deterministic guess is a draw from the point mass on itself.
@@ -37,16 +37,16 @@ Paths = list[list[int]]
 def greedy(answer: Answer, chance: Chance) -> Paths:
     """Greedy match on trees: walk while a child carries the argmax."""
     best = answer.logits.argmax(-1).tolist()
-    return [_walk(lines, lambda node, s=lines.start: best[s + 1 + node]) for lines in answer.rows]
+    return [_walk(lines, best[lines.start : lines.start + lines.count].__getitem__) for lines in answer.rows]
 
 
 def match(answer: Answer, chance: Chance) -> Paths:
     """Sample and match: one draw per node that is reached, never one per branch."""
 
     def draw(lines: Lines) -> list[int]:
-        def token(node: int) -> int:
-            logits = answer.logits[lines.start + 1 + node].float()
-            return chance.pick(logits, lines.row, lines.position(node + 1))
+        def token(line: int) -> int:
+            logits = answer.logits[lines.start + line]
+            return chance.pick(logits, lines.row, lines.position(line))
 
         return _walk(lines, token)
 
@@ -54,11 +54,12 @@ def match(answer: Answer, chance: Chance) -> Paths:
 
 
 def _walk(lines: Lines, token: Callable[[int], int]) -> list[int]:
+    """Follow the guesses that are the tokens `token` says the target puts after each line."""
     children = lines.tree.children()
     nodes = [-1]  # a tree may spell one path twice and go on differently
     path: list[int] = []
     while nodes:
-        path.append(token(nodes[0]))
+        path.append(token(nodes[0] + 1))
         below = [child for node in nodes for child in children.get(node, ())]
         nodes = [child for child in below if lines.tree.token[child] == path[-1]]
     return path

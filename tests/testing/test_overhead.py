@@ -1,0 +1,12 @@
+"""The protocol is thin: loop, canvas and readers cost less than a net's smallest run."""
+
+import pytest
+
+from anyorder.testing.overhead import ALLOWED, microseconds_per_step
+
+
+@pytest.mark.parametrize("name", ["greedy", "sample"])
+def test_microseconds_per_step(name):
+    found = microseconds_per_step(name)
+    print(f"{name}: {found:.1f} microseconds per step")
+    assert found <= ALLOWED
