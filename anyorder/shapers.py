@@ -8,6 +8,7 @@ penalty acts along every branch of a tree exactly as it would have acted had the
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -92,10 +93,10 @@ def top_p(mass: float) -> Shaper:
 
 def min_p(share: float) -> Shaper:
     """Keep tokens at least `share` times as likely as the likeliest."""
-    least = torch.tensor(share).log()
+    least = math.log(share)
 
     def shape(logits: Tensor, context: Context) -> Tensor:
-        return logits.masked_fill_(logits < logits.amax(-1, keepdim=True) + least.to(logits), -INFINITY)
+        return logits.masked_fill_(logits < logits.amax(-1, keepdim=True) + least, -INFINITY)
 
     return shape
 
@@ -129,7 +130,8 @@ def count_penalty(presence: float, frequency: float) -> Shaper:
 
 def logit_bias(bias: Mapping[int, float]) -> Shaper:
     """Add a number to the logits of some tokens."""
-    ids, value = torch.tensor(list(bias), dtype=torch.long), torch.tensor(list(bias.values()))
+    ids = torch.tensor(list(bias), dtype=torch.long)
+    value = torch.tensor(list(bias.values()), dtype=torch.float64)
 
     def shape(logits: Tensor, context: Context) -> Tensor:
         logits[:, ids.to(logits.device)] += value.to(logits)

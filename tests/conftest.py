@@ -1,4 +1,4 @@
-"""Tests run on one thread: toy nets are too small to share. One tiny checkpoint is for all of them."""
+"""Tests run on one thread, toy nets being too small to share, and draw the same examples every time."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 
 torch.set_num_threads(1)
+settings.register_profile("same", derandomize=True, deadline=None)
+settings.load_profile("same")
 
 VOCAB = 300
 TEMPLATE = "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}assistant: "

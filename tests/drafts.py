@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -10,10 +11,9 @@ from torch import Tensor
 
 from anyorder.core.canvas import Canvas
 from anyorder.core.card import Setting
-from anyorder.core.decode import Request, decode
+from anyorder.core.decode import Request, as_it_is, decode
 from anyorder.core.drafter import Drafter, by_row
 from anyorder.core.types import Ask, Method, Net, Shape, Tree
-from anyorder.core.decode import as_it_is
 from anyorder.methods.speculative.speculative import with_drafter
 from anyorder.testing import ByText
 
@@ -54,7 +54,7 @@ def drawn(parents: Sequence[int], kind: str) -> Drafter:
         while len(token) < len(parents) and not canvas.generated():
             last = max(i for i, p in enumerate(parents) if p < len(token))  # all whose parents are drawn
 
-            def read(answer, chance, first=len(token), last=last):
+            def read(answer, chance, first, last):
                 (lines,) = answer.rows
                 for i in range(first, last + 1):
                     law = answer.logits[lines.start + 1 + parents[i]].double().softmax(-1)
@@ -66,7 +66,11 @@ def drawn(parents: Sequence[int], kind: str) -> Drafter:
                     token.append(chance.pick(law.log(), lines.row, place, turn=i))
                     laws.append(law)
 
-            yield Ask(read, guess=(Tree(tuple(token), tuple(parents[: len(token)])),), net="draft")
+            yield Ask(
+                partial(read, first=len(token), last=last),
+                guess=(Tree(tuple(token), tuple(parents[: len(token)])),),
+                net="draft",
+            )
         return (Tree(tuple(token), tuple(parents[: len(token)]), torch.stack(laws) if laws else None),)
 
     return Drafter(draft, kind=kind)

@@ -43,7 +43,9 @@ def test_defaults_are_allowed(name):
     assert callable(registry.build(name, {}, Setting(vocab=13)))
 
 
-@pytest.mark.parametrize("name, near", [("gredy", "greedy"), ("prompt-lookup", "prompt_lookup"), ("beams", "beam")])
+@pytest.mark.parametrize(
+    "name, near", [("gredy", "greedy"), ("prompt-lookup", "prompt_lookup"), ("beams", "beam")]
+)
 def test_unknown_names(name, near):
     sentence = f"unknown method '{name}'; did you mean '{near}'\\? see: anyorder methods"
     for ask in (registry.card, registry.builder, lambda n: registry.build(n, {}, Setting())):
@@ -54,10 +56,12 @@ def test_unknown_names(name, near):
 
 
 def test_options_are_the_cards_and_the_verifier():
-    names = lambda method: [option.name for option in registry.options(method)]
+    def names(method):
+        return [option.name for option in registry.options(method)]
+
     assert names("greedy") == []
     assert names("jacobi") == ["nodes", "verify"]
-    with pytest.raises(ValueError, match="verify is 'hope'; allowed is auto | greedy"):
+    with pytest.raises(ValueError, match=r"verify is 'hope'; allowed is auto | greedy"):
         registry.build("jacobi", {"verify": "hope"}, Setting())
     with pytest.raises(ValueError, match="method jacobi has no option 'node'; its options: nodes"):
         registry.build("jacobi", {"node": 1}, Setting())
@@ -66,7 +70,8 @@ def test_options_are_the_cards_and_the_verifier():
 def test_files_without_a_card(tmp_path):
     (tmp_path / "plain.py").write_text("import nothing_that_exists\nx = 1\n")
     assert registry.read_card(tmp_path / "plain.py") is None
-    text = "import nothing_that_exists\nCARD = Card(name='{}', family='search', paper='', exact=False, summary='', cost='')"
+    card = "Card(name='{}', family='search', paper='', exact=False, summary='', cost='')"
+    text = f"import nothing_that_exists\nCARD = {card}"
     (tmp_path / "mine.py").write_text(text.format("mine"))
     assert registry.read_card(tmp_path / "mine.py").name == "mine"
     (tmp_path / "mine.py").write_text(text.format("other"))
@@ -102,9 +107,14 @@ def entry(monkeypatch):
         if isinstance(value, str):
             exec(value, module.__dict__)
         monkeypatch.setitem(sys.modules, module.__name__, module)
-        point = EntryPoint(name, module.__name__ if isinstance(value, str) else f"{module.__name__}:thing", registry.GROUP)
+        point = EntryPoint(
+            name, module.__name__ if isinstance(value, str) else f"{module.__name__}:thing", registry.GROUP
+        )
         module.thing = value
-        fake = lambda group, name=None: [point] if group == registry.GROUP and name in (None, point.name) else []
+
+        def fake(group, name=None):
+            return [point] if group == registry.GROUP and name in (None, point.name) else []
+
         monkeypatch.setattr(registry, "entry_points", fake)
         for cached in (registry.cards, registry._outside, registry.builder):
             cached.cache_clear()
@@ -125,7 +135,9 @@ def test_outside_method(entry):
 
 def test_outside_thing_that_is_no_method(entry):
     entry("outsider", 42)
-    with pytest.raises(ValueError, match="entry point 'outsider' of anyorder.methods loads to 42; it must be"):
+    with pytest.raises(
+        ValueError, match=r"entry point 'outsider' of anyorder.methods loads to 42; it must be"
+    ):
         registry.cards()
 
 
@@ -134,5 +146,7 @@ def test_files_are_found_without_being_run():
     import subprocess
 
     code = "import sys; from anyorder import registry; registry.cards(); print('torch' in sys.modules)"
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[1])
+    out = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[1]
+    )
     assert out.stdout.strip() == "False", out.stderr

@@ -136,9 +136,10 @@ class Causal:
         if held is None or held.canvas() is not canvas:
             return
         parents = range(len(held.rows)) if commit.parents is None else commit.parents
-        rows = []
+        rows, known = [], []  # paths, and how much of each was known before
         for h, parent in enumerate(parents):
             path = held.rows[parent]
+            known.append(len(path.slots))
             if commit.parents is not None:
                 path = Path(list(path.tokens), list(path.slots))
                 self.slots.hold(path.tip)
@@ -149,6 +150,9 @@ class Causal:
                 self.slots.release(path.tip)
         held.rows = rows
         self._drop_guesses(held)
+        moves = [move for path, n in zip(rows, known, strict=True) for move in self.slots.close_up(path.slots, n)]
+        if moves:  # a row alone lies in the order of its text, as if it had never been guessed
+            self.pool.move(moves)
 
     # text and slots --------------------------------------------------------------------------------------
 
@@ -186,14 +190,14 @@ class Causal:
         slot = before[-1] if before else ROOT
         for token in text[len(before) :]:
             slot = self._cell(run, held, slot, token, before)
-        end, way = slot, [slot]
-        for i, (token, parent) in enumerate(zip(tree.token, tree.parent, strict=True)):
-            slot = end if parent < 0 else way[parent + 1]
+        way = {-1: slot}  # node -> slot
+        for node in _trunk_first(tree):
+            token, slot = tree.token[node], way[tree.parent[node]]
             old = self.slots.find(slot, token)
-            if old is None or i + 1 >= ask.skip:
+            if old is None or node + 1 >= ask.skip:
                 old = self._cell(run, held, slot, token, before)
-            way.append(old)
-        return way[ask.skip :]
+            way[node] = old
+        return [way[node] for node in range(ask.skip - 1, len(tree))]
 
     def _catch_up(self, path: Path, text: list[int]) -> None:
         """Make the path cover all computed cells of the text, and nothing else."""
@@ -282,3 +286,12 @@ class Causal:
                 sees[i, self._way(parent)] = True
             sees[i, slot] = True
         return sees
+
+
+def _trunk_first(tree: Tree) -> list[int]:
+    """The tree's nodes, the path of first children before all others: it then lies as text will."""
+    trunk, children = [-1], tree.children()
+    while trunk[-1] in children:
+        trunk.append(children[trunk[-1]][0])
+    first = set(trunk)
+    return trunk[1:] + [node for node in range(len(tree)) if node not in first]

@@ -57,6 +57,14 @@ class Pool:
             pool.index_copy_(1, self.where.to(pool.device), new[0])
         return pool[None, :, : self.top]
 
+    @torch.inference_mode()
+    def move(self, moves: list[tuple[int, int]]) -> None:
+        """Carry cells from slot to slot, all at once."""
+        old, new = (torch.tensor(side) for side in zip(*moves, strict=True))
+        for store in (self.keys, self.values):
+            for pool in store.values():
+                pool[:, new.to(pool.device)] = pool[:, old.to(pool.device)]
+
     def get_seq_length(self, layer: int = 0) -> int:
         """Asked by models that compute positions themselves; ours are always given."""
         return self.top

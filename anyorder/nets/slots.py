@@ -39,12 +39,10 @@ class Slots:
         return self.child.get((parent, token))
 
     def add(self, parent: int, token: int) -> int:
-        """A slot for a cell about to be computed. It is freed by the first `sweep` that finds no holder."""
+        """A slot for a cell about to be computed, held until `release`."""
         top = self.top
-        while self.free and self.free[0] >= top:  # cut away by `top`
-            heapq.heappop(self.free)
         depth = self.depth[parent] + 1 if parent != ROOT else 0
-        if self.free:
+        if self._lowest_free() < top:
             slot = heapq.heappop(self.free)
             self.token[slot], self.parent[slot], self.depth[slot] = token, parent, depth
         else:
@@ -53,7 +51,7 @@ class Slots:
             self.parent.append(parent)
             self.depth.append(depth)
             self.holders.append(0)
-        self.holders[slot] = 1  # held by whoever computes it, until `release`
+        self.holders[slot] = 1
         if parent != ROOT:
             self.holders[parent] += 1
         self.child[parent, token] = slot
@@ -73,6 +71,39 @@ class Slots:
             del self.child[parent, self.token[slot]]
             heapq.heappush(self.free, slot)
             slot = parent
+
+    def _lowest_free(self) -> int:
+        top = self.top
+        while self.free and self.free[0] >= top:  # cut away by `top`
+            heapq.heappop(self.free)
+        return self.free[0] if self.free else top
+
+    def close_up(self, path: list[int], known: int) -> list[tuple[int, int]]:
+        """Move cells of a path, from index `known` on, to lower free slots; the moves (from, to), in order.
+
+        The path is changed in place. A cell that another path runs through stays, and all cells before it.
+        """
+        first = len(path)
+        while first > known and self.holders[path[first - 1]] == 1:
+            first -= 1
+        moves = []
+        for i in range(first, len(path)):
+            old, new = path[i], self._lowest_free()
+            if new >= old:
+                continue
+            heapq.heappop(self.free)
+            for column in (self.token, self.parent, self.depth, self.holders):
+                column[new] = column[old]
+            self.child[self.parent[new], self.token[new]] = new
+            if i + 1 < len(path):
+                below = path[i + 1]
+                del self.child[old, self.token[below]]
+                self.child[new, self.token[below]], self.parent[below] = below, new
+            self.holders[old] = 0
+            heapq.heappush(self.free, old)
+            path[i] = new
+            moves.append((old, new))
+        return moves
 
     def walk(self, slot: int, tokens: list[int]) -> list[int]:
         """The slots already there for as many of the tokens as possible, continuing from `slot`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,7 @@ def limits_hold(tested: Subject) -> str:
         likely = [4, 7] if cells else greedy_text(nets["target"], prompt, 9)
         ends: list[dict[str, Any]] = [{}, *({"eos": [t]} for t in sorted(set(likely)))]
         if not cells:
-            ends += [{"stop": pair(*two)} for two in zip(likely, likely[1:])]
+            ends += [{"stop": pair(*two)} for two in itertools.pairwise(likely)]
         for budget in (1, 4, 9):
             for end in ends:
                 for greedy in tested.ways:

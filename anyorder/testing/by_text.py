@@ -46,7 +46,7 @@ class ByText:
             rows.append(Lines(h, len(logits) - ask.skip, len(canvas.rows[h]), tree))
             for node in range(ask.skip - 1, len(tree)):
                 logits.append(self.plain([*canvas.rows[h], *tree.path(node)]))
-        said = torch.stack(logits) if logits else torch.empty(0, self.vocab)
+        said = torch.stack(logits) if logits else self.plain((0,)).new_empty(0, self.vocab)
         return Answer(said, tuple(rows), cells=len(logits))
 
     def follow(self, canvas: Canvas, commit: Commit) -> None:

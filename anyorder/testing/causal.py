@@ -78,7 +78,7 @@ class ToyCausal:
 
     def _run(self, row: Row, text: list[int], tree: Tree, skip: int) -> tuple[Tensor, list[Tensor], int]:
         """Wanted lines of one row: logits, hidden states by layer; and how many cells were run."""
-        assert text and row.tokens == text[: len(row.tokens)], "the cache does not spell the text"
+        assert row.tokens == text[: len(row.tokens)], "the cache does not spell the text"
         known, end = len(row.tokens), len(text)
         paths = [tuple(tree.path(i)) for i in range(len(tree))]
         token = [*text, *tree.token]
@@ -111,7 +111,8 @@ class ToyCausal:
         for text, parent in zip(canvas.rows, parents, strict=True):
             row = old[parent]
             known = len(row.tokens)
-            path, moved = (), []
+            path: tuple[int, ...] = ()
+            moved = []
             for t in text[known:]:
                 path = (*path, t)
                 if path not in row.guesses:

@@ -4,8 +4,8 @@
 >>> check_laws("my_method")                             # registered, by name
 >>> check_laws(build, card, options={"tokens": 2})      # or a builder: Setting, options -> Method
 
-Everything runs on toy nets in float64 through the real loop. A law that does not apply says why in the report;
-a broken one raises LawBroken, which carries its number.
+Everything runs on toy nets in float64 through the real loop. A law that does not apply says why in the
+report; a broken one raises LawBroken, which carries its number.
 
 1. dropping all caches between steps changes nothing; greedy exact methods can be restarted from the canvas
 2. exact greedy methods give greedy's text, wherever end-of-text falls

@@ -100,7 +100,8 @@ class Enumerate:
 def enumerate_outcomes(run: Callable[[Enumerate], Outcome], most: int = 100_000) -> dict[Outcome, float]:
     """Outcome -> probability. `run` must do the same whenever it is told the same draws. Raises TooMany
     beyond `most` branches."""
-    tape, found, count = Tape(), {}, 0
+    tape, count = Tape(), 0
+    found: dict[Outcome, float] = {}
     while True:
         outcome = run(Enumerate(tape))
         assert tape.played == len(tape.branches), "the run drew less than before: it is not pure"

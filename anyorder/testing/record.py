@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections import deque
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -51,9 +52,14 @@ def spell(step: Ask | Commit | tuple[Ask, ...]) -> str:
         guess = " | ".join(
             " ".join(f"{t}<{p}" for t, p in zip(tree.token, tree.parent, strict=True)) for tree in step.guess
         )
-        parts = {"skip": step.skip or "", "at": _cells(step.at), "layers": step.layers or "", "guess": guess}
-        return " ".join(["ask", step.net, *(f"{k} {v}" for k, v in parts.items() if v)])
-    parts = {
+        asked: dict[str, Any] = {
+            "skip": step.skip or "",
+            "at": _cells(step.at),
+            "layers": step.layers or "",
+            "guess": guess,
+        }
+        return " ".join(["ask", step.net, *(f"{k} {v}" for k, v in asked.items() if v)])
+    parts: dict[str, Any] = {
         "at": _cells(step.at),
         "parents": "" if step.parents is None else list(step.parents),
         "score": "" if step.score is None else [float(f"{s:.6g}") for s in step.score],
@@ -107,15 +113,16 @@ def restarted(method: Method) -> Method:
 
 def play(requests: Sequence[Request], later: Iterable[Request] = ()) -> list[Record]:
     """Decode requests side by side; those of `later` join after the first commit."""
-    from collections import deque
-
     records = {}
     for request in [*requests, *(later := list(later))]:
         records[request] = record = Record(request)
         most = 40 + 40 * request.canvas.budget
         request.method = recorded(request.method, record.steps, most)
     waiting = deque(requests)
-    watch: Callable[..., None] = lambda request, ask, answer: records[request].answers.append((ask, answer))
+
+    def watch(request, ask, answer) -> None:
+        return records[request].answers.append((ask, answer))
+
     for event in decode(waiting, watch):
         records[event.request].written.append(event.written)
         waiting.extend(later)

@@ -19,6 +19,7 @@ from anyorder.testing.two_way import ToyTwoWay
 Build = Callable[[Setting], Method]
 Nets = Callable[[Card, int], Mapping[str, Net]]  # (card, V) -> fresh nets by name
 
+SEED = Chance(0)
 PROMPTS = ([1], [2, 0, 1], [0, 1, 2, 0, 1, 2, 0])
 
 
@@ -59,7 +60,7 @@ class Subject:
         eos: Sequence[int] = (),
         stop: Stop | None = None,
         shape: Shape = as_it_is,
-        chance: Any = Chance(0),
+        chance: Any = SEED,
         verify: str = "",
     ) -> Request:
         """A request on fresh nets with a fresh memory, unless nets are given."""
@@ -76,7 +77,10 @@ class Subject:
 
 
 def subject(
-    method: str | Build, card: Card | None = None, options: Mapping[str, Any] | None = None, nets: Nets = toy_nets
+    method: str | Build,
+    card: Card | None = None,
+    options: Mapping[str, Any] | None = None,
+    nets: Nets = toy_nets,
 ) -> Subject:
     """A registered method by name, or an outside one by its builder and card."""
     options = dict(options or {})

@@ -31,7 +31,9 @@ class Weights(NamedTuple):
         return self.key.new_zeros((0, layers, 2, width))
 
 
-def weights(seed: int, vocab: int, width: int = 16, layers: int = 2, context: int = 256, blur: float = 0.0) -> Weights:
+def weights(
+    seed: int, vocab: int, width: int = 16, layers: int = 2, context: int = 256, blur: float = 0.0
+) -> Weights:
     """Random weights. `blur` mixes noise into the head: a net that often agrees with the one without."""
     source = torch.Generator().manual_seed(seed)
 

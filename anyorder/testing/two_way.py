@@ -45,7 +45,8 @@ class ToyTwoWay:
         return [self._answer(ask, canvas) for ask, canvas in asks]
 
     def _answer(self, ask: Ask, canvas: Canvas) -> Answer:
-        assert ask.at is not None and not ask.guess, "a two-way net is asked for cells"
+        assert ask.at is not None, "a two-way net is asked for cells"
+        assert not ask.guess, "a two-way net takes no guesses"
         last, kept = self.last.get(canvas, {}), self.kept.get(canvas, {})
         logits: list[Tensor] = []
         layers: list[list[Tensor]] = []

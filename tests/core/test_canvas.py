@@ -1,7 +1,8 @@
 """The canvas cuts: end-of-text, stop rules and budget; forks; and cells written in any order."""
 
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from anyorder.core.canvas import Canvas
 from anyorder.core.types import Commit
@@ -57,7 +58,8 @@ def test_cuts_as_if_written_token_by_token(commits, budget, eos, stop):
 def test_end_of_text_inside_an_accepted_path():
     canvas = Canvas(PROMPT, 9, eos=[5])
     (written,) = write(canvas, [1, 5, 2])
-    assert written.token == [[1, 5]] and written.ended == ("eos",)
+    assert written.token == [[1, 5]]
+    assert written.ended == ("eos",)
     assert canvas.done
 
 
@@ -74,19 +76,23 @@ def test_a_canvas_that_is_done_is_not_written():
         write(canvas, [1])
     closed = Canvas(PROMPT, 9)
     closed.close()
-    assert closed.done and closed.ended == [None]
+    assert closed.done
+    assert closed.ended == [None]
 
 
 def test_fork_reorder_and_prune():
     canvas = Canvas(PROMPT, 3, eos=[5])
     canvas.write(Commit([[1], [2], [5]], parents=(0, 0, 0), score=(3.0, 2.0, 1.0)))
     assert canvas.rows == [[7, 7, 1], [7, 7, 2], [7, 7, 5]]
-    assert canvas.ended == [None, None, "eos"] and canvas.live == (0, 1)
+    assert canvas.ended == [None, None, "eos"]
+    assert canvas.live == (0, 1)
     canvas.write(Commit([[9], [3], [4]], parents=(2, 1, 1)))
     assert canvas.rows == [[7, 7, 5], [7, 7, 2, 3], [7, 7, 2, 4]], "an ended row stays as it is"
-    assert canvas.score == [1.0, 2.0, 2.0] and canvas.live == (1, 2)
+    assert canvas.score == [1.0, 2.0, 2.0]
+    assert canvas.live == (1, 2)
     canvas.write(Commit([[8]], parents=(2,)))
-    assert canvas.rows == [[7, 7, 2, 4, 8]] and canvas.ended == ["length"]
+    assert canvas.rows == [[7, 7, 2, 4, 8]]
+    assert canvas.ended == ["length"]
 
 
 def test_forked_rows_share_nothing():
@@ -106,7 +112,7 @@ def test_commits_speak_of_live_rows():
         canvas.write(Commit([[3], [4], [5]]))
 
 
-# any order ---------------------------------------------------------------------------------------------------
+# any order -----------------------------------------------------------------------------------------------
 
 MASK = 9
 

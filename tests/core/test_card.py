@@ -19,7 +19,9 @@ def test_settle():
     assert CARD.settle(given) == {"width": 7, "share": 1.5, "whole": True, "tie": "last"}
 
 
-@pytest.mark.parametrize("given", [{"width": 0}, {"width": "10"}, {"width": "x"}, {"whole": "maybe"}, {"tie": "no"}])
+@pytest.mark.parametrize(
+    "given", [{"width": 0}, {"width": "10"}, {"width": "x"}, {"whole": "maybe"}, {"tie": "no"}]
+)
 def test_bad_values_say_what_is_allowed(given):
     (name,) = given
     with pytest.raises(ValueError, match=f"option {name} is .*; allowed is "):
@@ -27,7 +29,9 @@ def test_bad_values_say_what_is_allowed(given):
 
 
 def test_unknown_option_names_the_known():
-    with pytest.raises(ValueError, match="method mine has no option 'wide'; its options: width, share, whole, tie"):
+    with pytest.raises(
+        ValueError, match="method mine has no option 'wide'; its options: width, share, whole, tie"
+    ):
         CARD.settle({"wide": 1})
 
 

@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from anyorder.core.chance import Chance
@@ -30,7 +31,7 @@ def test_pick_follows_the_law(vary):
 
 
 def test_pick_and_flip_share_no_number():
-    """Given what was picked at a place, its flips are still fair; so are picks of other purposes and turns."""
+    """Given what was picked at a place, its flips are fair; so are picks of other purposes and turns."""
     both = {name: [0, 0, 0, 0] for name in ("flip", "turn", "purpose", "row")}
     half = torch.zeros(2)
     for i in range(2000):

@@ -1,5 +1,6 @@
 """The loop: requests come and go, asks are gathered, flows are closed."""
 
+import inspect
 from collections import deque
 
 import pytest
@@ -51,7 +52,8 @@ def test_joining_while_the_loop_runs():
     for n, _ in enumerate(decode(waiting)):
         if n == 1:
             waiting.append(late)
-    assert first.canvas.done and late.canvas.generated() == greedy_text(net, [2], 3)
+    assert first.canvas.done
+    assert late.canvas.generated() == greedy_text(net, [2], 3)
     assert net.sizes == [1, 1, 1, 2, 2, 1], "who waits joins in the next round"
 
 
@@ -70,9 +72,21 @@ def test_closing_a_canvas_mid_way():
         if event.request is short and len(short.canvas.generated()) == 2:
             short.canvas.close()
     assert short.canvas.generated() == greedy_text(net, [1], 9)[:2]
-    assert short.canvas.ended == [None] and long.canvas.ended == ["length"]
+    assert short.canvas.ended == [None]
+    assert long.canvas.ended == ["length"]
     assert closed == [short.canvas, long.canvas], "a flow is closed when its request is over"
     assert net.sizes == [2, 2, 1, 1]
+
+
+def test_flows_are_closed_whoever_still_holds_them():
+    flows = []
+
+    def held(canvas):
+        flows.append(greedy(canvas))
+        return flows[-1]
+
+    list(decode([request(ToyCausal(), method=held), request(ToyCausal(), budget=2, method=held)]))
+    assert [inspect.getgeneratorstate(flow) for flow in flows] == [inspect.GEN_CLOSED] * 2
 
 
 def test_a_canvas_closed_before_it_starts():
@@ -88,7 +102,8 @@ def test_a_method_that_returns_is_over():
 
     r = request(ToyCausal(), budget=9, method=once)
     assert [e.written.ended for e in decode([r])] == [(None,)]
-    assert r.canvas.done and len(r.canvas.generated()) == 1
+    assert r.canvas.done
+    assert len(r.canvas.generated()) == 1
 
 
 def test_tuple_of_asks_gets_a_tuple_of_replies():
@@ -97,14 +112,15 @@ def test_tuple_of_asks_gets_a_tuple_of_replies():
     seen = []
 
     def method(canvas):
-        replies = yield (Ask(argmax), Ask(argmax, net="other"), Ask(argmax, guess=(chain([4]),)))
+        replies = yield (Ask(argmax), Ask(argmax, guess=(chain([4]),)), Ask(argmax, net="other"))
         seen.append(replies)
-        yield Commit([replies[1]])
+        yield Commit([replies[2]])
 
     r = request(target, [1, 2], 1, method, other=other)
     list(decode([r]))
     mine, theirs = (int(net.plain([1, 2]).argmax()) for net in (target, other))
-    assert seen == [([mine], [theirs], [mine])]
+    assert mine != theirs
+    assert seen == [([mine], [mine], [theirs])]
     assert r.canvas.generated() == [theirs]
     assert (target.sizes, other.sizes) == ([2], [1])
     assert r.runs == {"target": 2, "other": 1}
@@ -133,7 +149,8 @@ def test_shape_and_watch():
     text = r.canvas.generated()
     for i, (who, net, logits) in enumerate(seen):
         line = -plain_line(ToyCausal(), [1], text[:i])
-        assert who is r and net == "target"
+        assert who is r
+        assert net == "target"
         assert (logits[0] - line).abs().max() < 1e-12
         assert text[i] == int(line.argmax())
 

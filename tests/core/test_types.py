@@ -1,7 +1,8 @@
 """Trees and lines."""
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 
 from anyorder.core.layouts import diagonals, raster
 from anyorder.core.types import Lines, Tree, branches, chain
@@ -24,7 +25,8 @@ def test_branches_hold_every_prefix_once(made):
 def test_chain():
     tree = chain([5, 6, 7], source="me")
     assert (tree.parent, tree.depth, tree.source) == ((-1, 0, 1), (1, 2, 3), ("me",) * 3)
-    assert tree.path(-1) == [] and tree.path(2) == [5, 6, 7]
+    assert tree.path(-1) == []
+    assert tree.path(2) == [5, 6, 7]
     assert not chain([])
 
 
@@ -39,7 +41,8 @@ def test_positions_of_lines():
     assert lines.count == 4
     assert [lines.position(i) for i in range(4)] == [4, 5, 5, 6]
     cells = Lines(0, 0, 9, cells=(8, 3))
-    assert cells.count == 2 and [cells.position(i) for i in range(2)] == [8, 3]
+    assert cells.count == 2
+    assert [cells.position(i) for i in range(2)] == [8, 3]
 
 
 @given(st.integers(1, 5), st.integers(1, 5), st.integers(0, 3))

@@ -2,7 +2,6 @@
 
 import torch
 
-from anyorder.core.card import Setting
 from anyorder.testing import ByText, ToyCausal, greedy_text, subject
 
 EYE = torch.eye(9, dtype=torch.float64)

@@ -18,7 +18,7 @@ def run(net, budget=30, **options):
 
 @pytest.mark.parametrize("window, ngram", [(3, 4), (1, 2), (5, 3)])
 def test_window_positions(window, ngram):
-    """The token in iterate r of column c stands r + c + 1 past the end, after iterate 0 up to c and its column."""
+    """The token in iterate r of column c stands r + c + 1 past the end, after iterate 0 and its column."""
     drafter = lookahead(Setting(vocab=9), window, ngram, 2, 0)
     flow = drafter.draft(Canvas([0, 5, 7], 4))
     with pytest.raises(StopIteration) as made:
@@ -61,7 +61,7 @@ def test_bigrams_draft_one_token():
 
 
 def test_guess_that_begins_like_the_window_is_followed():
-    """The window may spell the beginning of an n-gram; the n-gram is then accepted to its end all the same."""
+    """The window may spell the beginning of an n-gram; the n-gram is accepted to its end all the same."""
     record = run(CYCLE, window=1, ngram=4, guesses=2)
     for (ask, _), commit in zip(record.answers, record.commits, strict=True):
         tree, text = ask.guess[0], commit.token[0]

@@ -34,8 +34,8 @@ def test_draft_net_is_fed_one_cell_for_each_guess():
         assert fed[3 * i : 3 * i + 3] == [2 if accepted == 3 else 1, 1, 1]
 
 
-def test_layer_states_of_an_exit():
-    """What a one-layer exit reads is the target's first layer, if its weights are the first of the target's."""
+def test_exit_after_one_layer():
+    """An exit after one layer, made of the target's own weights, leaves the text as it is."""
     target = ToyCausal(0)
     sliced = {k: getattr(target.weights, k)[:1] for k in ("query", "key", "value", "widen", "narrow")}
     exit_net = ToyCausal(0)

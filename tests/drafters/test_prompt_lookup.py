@@ -1,7 +1,8 @@
 """Prompt lookup: the reference's example, both tie rules, whole matches, and a slow obvious search."""
 
 import numpy as np
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from anyorder.drafters.prompt_lookup import lookup
 

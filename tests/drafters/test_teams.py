@@ -1,7 +1,8 @@
 """Merged and chained drafters."""
 
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from anyorder.core.card import Setting
 from anyorder.core.types import Tree
@@ -31,7 +32,11 @@ def test_merged_text_needs_no_more_runs_than_its_members():
     prompt = [0, 1, 2, 0, 1, 2, 0]
     runs = {
         name: len(subject(name, options=o).run(prompt, 20).commits)
-        for name, o in [("prompt_lookup", {}), ("jacobi", {}), ("merged", {"drafters": "prompt_lookup,jacobi"})]
+        for name, o in [
+            ("prompt_lookup", {}),
+            ("jacobi", {}),
+            ("merged", {"drafters": "prompt_lookup,jacobi"}),
+        ]
     }
     assert runs["merged"] <= min(runs.values())
 
@@ -47,5 +52,5 @@ def test_chained_takes_the_first_that_guesses():
 @pytest.mark.parametrize("name", ["merged", "chained"])
 @pytest.mark.parametrize("drafters", ["", "jacobi", "greedy,jacobi"])
 def test_teams_that_are_none(name, drafters):
-    with pytest.raises(ValueError, match="two or more drafters|not a drafter"):
+    with pytest.raises(ValueError, match=r"two or more drafters|not a drafter"):
         build(name, {"drafters": drafters}, Setting(vocab=9))

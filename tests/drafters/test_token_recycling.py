@@ -43,7 +43,8 @@ def test_template():
 def test_part_of_the_template(nodes):
     """A part is a tree, holds the likeliest node, and all of it is the template."""
     parent, rank = part(nodes)
-    assert len(parent) == nodes and (parent[0], rank[0]) == (-1, 0)
+    assert len(parent) == nodes
+    assert (parent[0], rank[0]) == (-1, 0)
     assert all(p < i for i, p in enumerate(parent))
     assert nodes < 80 or (parent, rank) == template()
 
@@ -104,7 +105,9 @@ def test_matrix_file(tmp_path):
     again = run(net, {}, budget=V, matrix=str(file))
     assert len(again.commits) < len(first.commits)
     np.save(file, np.zeros((2, K), dtype=np.int32))
-    with pytest.raises(ValueError, match=r"matrix .* is \(2, 8\); this model needs \(24, 8\); name another file"):
+    with pytest.raises(
+        ValueError, match=r"matrix .* is \(2, 8\); this model needs \(24, 8\); name another file"
+    ):
         run(net, {}, matrix=str(file))
 
 

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from anyorder.core.canvas import Canvas
 from anyorder.core.types import Ask, Commit, Tree
 from anyorder.testing import ByText, ToyCausal, ToyTwoWay
 
 CLOSE = 1e-12
-read = lambda answer, chance: None
+
+
+def read(answer, chance):
+    return None
 
 
 def ask(net, canvas, **given):
@@ -93,7 +97,7 @@ def test_blur_agrees_now_and_then():
     assert 0.3 < same / len(texts) < 0.95
 
 
-# two-way -----------------------------------------------------------------------------------------------------
+# two-way -------------------------------------------------------------------------------------------------
 
 
 def test_two_way_is_exact_when_nothing_is_kept():
@@ -145,7 +149,7 @@ def test_kept_states_last_for_one_run():
     assert [ask(net, canvas, at=[[3]]).cells for _ in range(2)] == [5, 6]
 
 
-# by text -----------------------------------------------------------------------------------------------------
+# by text -------------------------------------------------------------------------------------------------
 
 
 @settings(max_examples=20, deadline=None)

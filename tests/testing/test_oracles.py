@@ -4,7 +4,13 @@ import pytest
 
 from anyorder.shapers import Sampling, compose
 from anyorder.testing import (
-    ToyCausal, distance, golden, greedy_text, law_of_text, log_probability, plain_line,
+    ToyCausal,
+    distance,
+    golden,
+    greedy_text,
+    law_of_text,
+    log_probability,
+    plain_line,
 )  # fmt: skip
 from anyorder.testing.record import MOST, UPDATE
 from tests.drafts import same_law
@@ -13,7 +19,9 @@ NET = same_law(0.5, 0.3, 0.2)
 
 
 def test_law_of_text():
-    true = {(2,): 0.2} | {(a, b): p * q for a, p in ((0, 0.5), (1, 0.3)) for b, q in ((0, 0.5), (1, 0.3), (2, 0.2))}
+    true = {(2,): 0.2} | {
+        (a, b): p * q for a, p in ((0, 0.5), (1, 0.3)) for b, q in ((0, 0.5), (1, 0.3), (2, 0.2))
+    }
     assert distance(law_of_text(NET, [0], 2, eos=[2]), true) < 1e-15
     assert sum(law_of_text(ToyCausal(0, 3), [1], 3).values()) == pytest.approx(1.0)
 

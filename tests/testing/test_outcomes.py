@@ -50,7 +50,9 @@ def test_runs_that_are_not_pure():
 
 
 def test_too_many():
-    run = lambda c: tuple(c.flip(0.5, 0, i) for i in range(5))
+    def run(c):
+        return tuple(c.flip(0.5, 0, i) for i in range(5))
+
     assert len(enumerate_outcomes(run, most=32)) == 32
     with pytest.raises(TooMany):
         enumerate_outcomes(run, most=31)
@@ -58,4 +60,5 @@ def test_too_many():
 
 def test_purposes():
     chance = Enumerate(Tape())
-    assert chance.of("draft").purpose == "draft" and chance.of("draft").tape is chance.tape
+    assert chance.of("draft").purpose == "draft"
+    assert chance.of("draft").tape is chance.tape

@@ -41,7 +41,7 @@ def read_for(setting):
     return argmax if setting.greedy else sample
 
 
-# end of text -------------------------------------------------------------------------------------------------
+# end of text ---------------------------------------------------------------------------------------------
 
 
 def stops_before_eos(setting):
@@ -76,7 +76,7 @@ def test_end_of_text_looked_for_one_token_late(monkeypatch, law):
     assert broken.value.law == law
 
 
-# laws of the text --------------------------------------------------------------------------------------------
+# laws of the text ----------------------------------------------------------------------------------------
 
 
 def test_residual_by_softmax_of_the_difference(monkeypatch):
@@ -164,7 +164,7 @@ def test_draft_thrown_away_after_looking_at_it():
     assert distance(law, {0: 0.42, 1: 0.12, 2: 0.46}) < 1e-6  # the card's numbers; p is .3 .3 .4
 
 
-# state, company, limits, repetition, staleness, cost ---------------------------------------------------------
+# state, company, limits, repetition, staleness, cost -----------------------------------------------------
 
 
 class Follows(ToyCausal):
@@ -190,7 +190,9 @@ class Forgets(ToyCausal):
 
 @pytest.mark.parametrize("net", [Follows, Forgets])
 def test_caches_that_do_not_follow_the_text(net):
-    nets = lambda card, vocab: {"target": net(0, vocab), "draft": ToyCausal(0, vocab, blur=0.5)}
+    def nets(card, vocab):
+        return {"target": net(0, vocab), "draft": ToyCausal(0, vocab, blur=0.5)}
+
     check_laws("draft_model", laws=[1])
     with pytest.raises(LawBroken):
         check_laws("draft_model", laws=[1], nets=nets)
@@ -272,14 +274,11 @@ def reuses(setting):
 
     def method(canvas):
         flow, reply = static(setting, 0)(canvas), None
-        for step in iter(lambda: flow.send(reply), None):
+        while True:
+            step = flow.send(reply)
             if isinstance(step, Commit):
                 step = Commit(step.token, at=step.at, keep=[range(canvas.prompt)] * len(canvas.live))
-            try:
-                reply = yield step
-            except GeneratorExit:
-                flow.close()
-                raise
+            reply = yield step
 
     return method
 
@@ -306,7 +305,9 @@ def test_cost_that_is_not_the_card():
     check_laws(asks_twice, card(cost="2 target runs per token"), laws=[8])
     assert "does not begin" in caught_by(8, asks_twice, card(cost="cheap"))
     assert "stated" in caught_by(8, stops_before_eos, card(cost="1 target run per commit, 2 cells"))
-    assert "speaks of" in caught_by(8, stops_before_eos, card(cost="1 target run per commit, 1 + nodes cells"))
+    assert "speaks of" in caught_by(
+        8, stops_before_eos, card(cost="1 target run per commit, 1 + nodes cells")
+    )
 
 
 def test_there_are_eight_laws():

@@ -3,17 +3,17 @@
 import pytest
 
 from anyorder.core.canvas import Canvas
-from anyorder.core.chance import Chance
 from anyorder.core.card import Setting
+from anyorder.core.chance import Chance
 from anyorder.core.decode import Request
 from anyorder.core.types import Ask, Commit
 from anyorder.registry import build
 from anyorder.testing import ToyTwoWay, distance, enumerate_outcomes, play, restarted
 
-PROMPT = [2, 0, 1]
+PROMPT, SEED = [2, 0, 1], Chance(1)
 
 
-def run(net, budget, block, greedy=True, chance=Chance(1), wrap=lambda method: method, eos=(), **options):
+def run(net, budget, block, greedy=True, chance=SEED, wrap=lambda method: method, eos=(), **options):
     canvas = Canvas(PROMPT, budget, mask=net.mask, block=block, eos=eos)
     method = wrap(build("static", options, Setting(greedy=greedy, vocab=net.vocab)))
     return play([Request(canvas, method, {"target": net}, chance=chance)])[0]

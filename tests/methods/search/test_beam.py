@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from anyorder.core.canvas import Canvas
+from anyorder.core.card import Setting
 from anyorder.core.decode import Request
 from anyorder.registry import build
-from anyorder.core.card import Setting
 from anyorder.testing import ByText, ToyCausal, greedy_text, log_probability, play, restarted
 from tests.drafts import mixed_law
 
@@ -85,10 +85,26 @@ def test_stops_once_no_row_can_win():
     assert len(found) == 2
 
 
+def test_stop_says_how_long_a_row_may_hope():
+    """Ending at once is likeliest for now; four near-certain tokens come to be worth more."""
+
+    def law(text):
+        p = (0.35, 0.25, 0.4) if len(text) == len(PROMPT) else (0.98, 0.01, 0.01)
+        return torch.tensor(p, dtype=torch.float64).log()
+
+    found = {
+        stop: search(ByText(law), 4, (2,), width=1, stop=stop)[0][0] for stop in ("full", "bound", "never")
+    }
+    assert found == {"full": (2,), "bound": (2,), "never": (0, 0, 0, 0)}
+
+
 def test_stop_rule_ends_one_row_only():
     net = ToyCausal(1, 13)
     token = search(net, 5, width=3)[0][0][1]
-    rule = lambda generated, new: len(generated) if generated[-1] == token else None
+
+    def rule(generated, new):
+        return len(generated) if generated[-1] == token else None
+
     found = search(net, 5, rule=rule, width=3, stop="never")
     assert {len(text) for text, _ in found} > {5}
     assert all(len(text) == 5 or text[-1] == token for text, _ in found)

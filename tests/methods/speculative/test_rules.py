@@ -1,4 +1,4 @@
-"""Verifiers: every legal pair of draft and rule follows the target's law, by enumeration through the real loop."""
+"""Verifiers: every legal pair of draft and rule keeps the target's law, enumerated through the real loop."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def law_of_first(run) -> dict[int, float]:
     return law
 
 
-# exactness ---------------------------------------------------------------------------------------------------
+# exactness -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind, verify", PAIRS)
@@ -94,12 +94,12 @@ def test_distinct_drafts_judged_as_independent_ones_are_off():
     assert distance(wrong, dict(enumerate(p))) > 0.05
 
 
-# the worked example ------------------------------------------------------------------------------------------
+# the worked example --------------------------------------------------------------------------------------
 
 TABLE = [
     ("chain", "ratio", 1, 0.700), ("chain", "residual", 1, 0.700),
     ("iid", "residual", 1, 0.700), ("iid", "residual", 2, 0.730), ("iid", "residual", 3, 0.757),
-    ("distinct", "residual", 1, 0.700), ("distinct", "residual", 2, 0.775), ("distinct", "residual", 3, 1.000),
+    ("distinct", "residual", 1, 0.700), ("distinct", "residual", 2, 0.775), ("distinct", "residual", 3, 1.0),
     ("point", "match", 1, 0.300), ("point", "match", 2, 0.600), ("point", "match", 3, 1.000),
     ("point", "residual", 1, 0.300), ("point", "residual", 2, 0.600), ("point", "residual", 3, 1.000),
 ]  # fmt: skip
@@ -154,7 +154,7 @@ def test_trimmed_draft():
     assert distance(law_of_first(run), dict(enumerate(P))) < 1e-9
 
 
-# real noise --------------------------------------------------------------------------------------------------
+# real noise ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind, verify", [("iid", "residual"), ("chain", "match")])
@@ -168,7 +168,7 @@ def test_real_chance_by_chi_square(kind, verify):
     assert chisquare(list(count.values()), [draws * p for p in true.values()]).pvalue > 1e-3
 
 
-# tree mechanics ----------------------------------------------------------------------------------------------
+# tree mechanics ------------------------------------------------------------------------------------------
 
 
 def answer(tree: Tree, logits: torch.Tensor) -> Answer:
