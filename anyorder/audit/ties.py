@@ -7,9 +7,9 @@ likely that decides which of them is written. So the first divergence of two tex
 - margin: how far apart the two tokens' logits are, in one-cell runs along the text both share. When
   sampling, how far the losing token's logit would have to rise for the same draw to choose it.
 - noise: the largest change of the difference of the two likeliest tokens' logits between one-cell runs and
-  runs of 3, 8 and 16 cells, over 64 positions of each of four passages. Caches are made by the same kind of
-  run, so what adds up along a text is in the number. Measured once for a net, when the first divergence
-  asks for it.
+  runs of 3, 8 and 16 cells, guesses in a chain and in a tree whose wrong branches come first, over 64
+  positions of each of four passages. Caches are made by the same kind of run, so what adds up along a text
+  is in the number. Measured once for a net, when the first divergence asks for it.
 
 A tie has margin <= FACTOR * noise; anything else is a bug. The factor is there because a method passes many
 more positions than the sample, and the largest change of a sample is below the largest of all.
@@ -26,7 +26,7 @@ from torch import Tensor
 
 from anyorder.core.canvas import Canvas
 from anyorder.core.chance import Chance
-from anyorder.core.types import Answer, Ask, Commit, Net, chain
+from anyorder.core.types import Answer, Ask, Commit, Net, Tree, chain
 
 FACTOR = 2.0
 WIDTHS = (3, 8, 16)  # cells of the many-cell runs
@@ -71,26 +71,35 @@ def forget(nets: Iterable[Net]) -> None:
             drop()
 
 
-def walk(net: Net, text: Sequence[int], start: int, width: int) -> Tensor:
+def walk(net: Net, text: Sequence[int], start: int, width: int, branches: bool = False) -> Tensor:
     """[len(text) - start + 1, V] what the net says after text[:start], text[:start + 1], ... and all of it.
 
     The text is fed like a method feeds it: text[:start] as a prompt, then `width` cells in each run, of which
-    the first is text and the others are guesses that all turn out true.
+    the first is text and the others are guesses that all turn out true. With `branches` each of them comes
+    after a wrong sibling.
     """
     forget([net])
     canvas = Canvas(text[:start], len(text) - start + 1)
     lines: list[Tensor] = []
     while True:
         done = len(canvas.rows[0])
-        guess = chain(text[done : done + width - 1])
+        path = text[done : done + width - 1]
+        guess = _with_siblings(path, net.vocab) if branches else chain(path)
         (answer,) = net([(Ask(_logits, guess=(guess,)), canvas)])
-        lines.append(_logits(answer, Chance()))
-        if done + len(guess) == len(text):
+        lines.append(_logits(answer, Chance())[:: 2 if branches else 1])
+        if done + len(path) == len(text):
             forget([net])
             return torch.cat(lines)
-        step = Commit([text[done : done + len(guess) + 1]])
+        step = Commit([text[done : done + len(path) + 1]])
         canvas.write(step)
         net.follow(canvas, step)
+
+
+def _with_siblings(path: Sequence[int], vocab: int) -> Tree:
+    """A chain in which every token has an elder sibling that is not it: nodes 1, 3, 5, ... are the path."""
+    token = [t for true in path for t in ((true + 1) % vocab, true)]
+    parent = [p for depth in range(len(path)) for p in (2 * depth - 1, 2 * depth - 1)]
+    return Tree(tuple(token), tuple(parent))
 
 
 def _logits(answer: Answer, chance: Chance) -> Tensor:
@@ -120,7 +129,11 @@ class Judge:
         one = walk(self.net, text, start, 1)
         top = one.topk(2).indices  # [positions, 2]
         gap = one.gather(1, top).diff()
-        changes = [(walk(self.net, text, start, w).gather(1, top).diff() - gap).abs().max() for w in WIDTHS]
+        changes = [
+            (walk(self.net, text, start, width, branches).gather(1, top).diff() - gap).abs().max()
+            for width in WIDTHS
+            for branches in (False, True)
+        ]
         return float(max(changes))
 
     def compare(self, prompt: Sequence[int], plain: Sequence[int], other: Sequence[int]) -> Divergence | None:

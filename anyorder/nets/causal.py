@@ -18,10 +18,10 @@ from torch import Tensor
 
 from anyorder.core.canvas import Canvas
 from anyorder.core.types import Answer, Ask, Commit, Lines, Tree
-from anyorder.nets.pool import Pool
+from anyorder.nets.pool import Pool, by_sight, reach
 from anyorder.nets.slots import ROOT, Slots
 
-CHUNK = 512  # most cells of one run; longer catch-ups take several
+CHUNK = 128  # most cells of one run; longer catch-ups take several
 
 
 class Body(Protocol):
@@ -37,7 +37,7 @@ class Body(Protocol):
         self,
         ids: Tensor,
         positions: Tensor,
-        sees: np.ndarray | None,
+        sees: np.ndarray,
         pool: Pool,
         lines: Tensor,
         layers: list[int],
@@ -257,25 +257,27 @@ class Causal:
     def _forward(
         self, run: Run, start: int, stop: int, lines: list[int], layers: list[int]
     ) -> tuple[Tensor, Tensor, dict[int, Tensor]]:
-        slots, top = run.slots[start:stop], self.slots.top
+        slots, sees = run.slots[start:stop], self._sees(run, start, stop)
+        order = by_sight(sees)
+        if order != list(range(len(order))):
+            slots, sees = [slots[i] for i in order], sees[order]
+            lines = [order.index(i) for i in lines]
+        if len(slots) == 1:  # products sum a lone row in another order than one of several: feed it twice
+            slots, sees = slots * 2, sees.repeat(2, 0)
         self.pool.aim(slots, self.slots.depth)  # `top` has cut away what lies above
         return self.body(
             torch.tensor([self.slots.token[s] for s in slots]),
             torch.tensor([self.slots.depth[s] for s in slots]),
-            self._mask(run, start, stop, top),
+            sees,
             self.pool,
             torch.tensor(lines, dtype=torch.long),
             layers,
         )
 
-    def _mask(self, run: Run, start: int, stop: int, top: int) -> np.ndarray | None:
-        """Who sees whom, bool [Q, top]; None: every cell sees all slots, or a first run all before it."""
+    def _sees(self, run: Run, start: int, stop: int) -> np.ndarray:
+        """Who sees whom, bool [Q, slots]."""
         cells = run.slots[start:stop]
-        if len(cells) == 1 and len(run.before[start] or ()) + 1 == top:
-            return None
-        if cells == list(range(top)) and self.slots.parent == list(range(-1, top - 1)):
-            return None
-        sees = np.zeros((len(cells), top), dtype=bool)
+        sees = np.zeros((len(cells), reach(self.slots.top)), dtype=bool)
         for i, slot in enumerate(cells):
             before, parent = run.before[start + i], self.slots.parent[slot]
             if before is not None:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from anyorder.nets.kernels import Product, product
-from anyorder.nets.pool import Pool, added, attend
+from anyorder.nets.pool import Pool, added, attend, reach, sights
 from anyorder.nets.stock import Stock
 
 SHAPED = ("llama", "mistral", "qwen2")  # transformers model types whose layers are these, and no more
@@ -60,7 +60,7 @@ class Lean:
         self,
         ids: Tensor,
         positions: Tensor,
-        sees: np.ndarray | None,
+        sees: np.ndarray,
         pool: Pool,
         lines: Tensor,
         layers: list[int],
@@ -69,9 +69,10 @@ class Lean:
         cos, sin = (t[0, :, None] for t in self.rotary(x, positions[None]))  # [Q, 1, width]
         half = self.width // 2
         sin = torch.cat([-sin[..., :half], sin[..., half:]], -1)  # the sign of the rotation, applied once
-        if self.window is not None and pool.depth.max() >= self.window:
+        if self.window is not None:
             sees = pool.near(sees, self.window)
-        mask = None if sees is None else added(sees, self.heads // self.groups, x.dtype)
+        share = self.heads // self.groups
+        looks = [(a, b, s, added(sees[a:b, :s], share, x.dtype)) for a, b, s in sights(sees)]
         turned = self.heads + self.groups  # queries and keys are turned, values are not
         inner = {}
         for i, layer in enumerate(self.layers):
@@ -84,7 +85,10 @@ class Lean:
                 qk[:, self.heads :].transpose(0, 1)[None], qkv[:, turned:].transpose(0, 1)[None], i
             )
             query = qk[:, : self.heads].transpose(0, 1)[None]
-            x = x + layer.out(attend(query, key, value, mask, None)[0])
+            seen = [
+                attend(query[:, :, a:b], key[:, :, :s], value[:, :, :s], mask, None) for a, b, s, mask in looks
+            ]
+            x = x + layer.out((seen[0] if len(seen) == 1 else torch.cat(seen, 1))[0])
             gate, up = layer.gate_up(self._normed(x, layer.norm_after)).chunk(2, -1)
             x = x + layer.down(functional.silu(gate) * up)
         hidden = self._normed(x[lines], self.norm)
@@ -145,10 +149,11 @@ def _agrees(body: Lean, stock: Stock) -> bool:
     """Whether both bodies give the same laws on a short text, up to the precision they compute in."""
     ids = torch.arange(24) * 977 % stock.vocab
     everything = torch.arange(len(ids))
+    sees = np.tri(len(ids), reach(len(ids)), dtype=bool)
     answers = []
     for either in (body, stock):
         pool = Pool()
         pool.aim(list(range(len(ids))), list(range(len(ids))))
-        answers.append(either(ids, everything, None, pool, everything, [])[0])
+        answers.append(either(ids, everything, sees, pool, everything, [])[0])
     apart = (answers[0] - answers[1]).std() / answers[1].std()
     return bool(apart < torch.finfo(stock.dtype).eps ** 0.4)  # fp32 0.002, bf16 0.14; another net: near 1

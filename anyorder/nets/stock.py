@@ -19,7 +19,7 @@ def attention(
     query: Tensor,
     key: Tensor,
     value: Tensor,
-    mask: Tensor | None,
+    mask: Tensor,
     scaling: float | None = None,
     dropout: float = 0.0,
     softcap: float | None = None,
@@ -36,10 +36,7 @@ def attention(
     scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
     if softcap is not None:
         scores = torch.tanh(scores / softcap) * softcap
-    if mask is not None:
-        scores = scores + mask[:, :, :cells]
-    elif cells > 1:
-        scores = scores + torch.full(scores.shape[-2:], -torch.inf, device=scores.device).triu(1)
+    scores = scores + mask[:, :, :cells]
     if s_aux is not None:  # a sink that takes attention and gives nothing
         sink = s_aux.reshape(1, -1, 1, 1).expand(1, heads, cells, 1)
         scores = torch.cat([scores, sink.to(scores)], -1)
@@ -86,7 +83,7 @@ class Stock:
         self,
         ids: Tensor,
         positions: Tensor,
-        sees: np.ndarray | None,
+        sees: np.ndarray,
         pool: Pool,
         lines: Tensor,
         layers: list[int],
@@ -106,13 +103,13 @@ class Stock:
         wide = torch.promote_types(out.logits.dtype, torch.float32)
         return out.logits[0].to(wide), self._read[0], inner
 
-    def _masks(self, sees: np.ndarray | None, pool: Pool) -> Tensor | dict[str, Tensor | None] | None:
+    def _masks(self, sees: np.ndarray, pool: Pool) -> Tensor | dict[str, Tensor]:
         """The mask, or one for each kind of layer where the model has several."""
 
-        def mask(kind: str) -> Tensor | None:
-            window = self.window if kind == "sliding_attention" and self.window else None
-            near = pool.near(sees, window) if window and pool.depth.max() >= window else sees
-            return None if near is None else added(near, self.share, self.dtype).to(self.device)
+        def mask(kind: str) -> Tensor:
+            window = self.window if kind == "sliding_attention" else None
+            near = sees if window is None else pool.near(sees, window)
+            return added(near, self.share, self.dtype).to(self.device)
 
         if self.kinds is None:
             return mask("sliding_attention")
