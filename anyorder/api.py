@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from anyorder import registry
+from anyorder.card import Setting
 from anyorder.core.canvas import Canvas
-from anyorder.core.card import Setting
 from anyorder.core.chance import Chance
 from anyorder.core.decode import Request, Watch, decode
 from anyorder.core.types import Net

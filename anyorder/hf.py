@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from anyorder import registry
+from anyorder.card import Setting
 from anyorder.core.canvas import Canvas
-from anyorder.core.card import Setting
 from anyorder.core.chance import Chance
 from anyorder.core.decode import Request, decode
 from anyorder.errors import UserError

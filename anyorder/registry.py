@@ -1,7 +1,7 @@
 """The registry: a method's name is its file's name. Files are found, and cards read, without being run.
 
-Built-in methods lie in `anyorder/methods/*/NAME.py`, drafters in `anyorder/drafters/NAME.py`; outside ones
-are entry points in the group `anyorder.methods` that load to a module with a CARD and a function of that name.
+Built-in methods lie in `anyorder/methods/*/NAME.py`, drafters in `anyorder/drafters/NAME.py`. Outside ones
+are entry points in the group `anyorder.methods` that load to a module with a CARD and the function it names.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from anyorder.core.card import Card, Option, Setting
+from anyorder.card import Card, Option, Setting
 
 HERE = Path(__file__).parent
 GROUP = "anyorder.methods"

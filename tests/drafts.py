@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from anyorder.card import Setting
 from anyorder.core.canvas import Canvas
-from anyorder.core.card import Setting
 from anyorder.core.decode import Request, as_it_is, decode
 from anyorder.core.drafter import Drafter, by_row
 from anyorder.core.types import Ask, Method, Net, Shape, Tree

@@ -26,13 +26,16 @@ def greedy(model) -> str:
 
 
 @pytest.mark.parametrize("method", [m for m in ROWS if registry.card(m).exact and m != "sample"])
-def test_every_exact_method_writes_the_plain_loop_s_text(model, tiny_model_folder, greedy: str, method: str) -> None:
+def test_every_exact_method_writes_the_plain_loop_s_text(
+    model, tiny_model_folder, greedy: str, method: str
+) -> None:
     options = {"draft": str(tiny_model_folder)} if method == "draft_model" else NEEDS.get(method, {})
     result = model.generate(TEXT, method, max_tokens=24, **options)
     assert result.text == greedy
     assert result.runs <= 24
     assert result.figures().keys() >= {
-        "text", "tokens", "runs", "seconds", "tokens_per_second", "tokens_per_run", "method", "exact", "model",
+        "text", "tokens", "runs", "seconds", "tokens_per_second", "tokens_per_run", "method", "exact",
+        "model",
     }  # fmt: skip
 
 
@@ -110,7 +113,9 @@ def test_what_cannot_be_done_is_said_in_one_sentence(model, call: dict, says: st
         model.generate(**{"prompt": TEXT, **call})
 
 
-def test_a_draft_net_with_another_vocabulary_is_refused(model, tiny_model_folder: Path, tmp_path: Path) -> None:
+def test_a_draft_net_with_another_vocabulary_is_refused(
+    model, tiny_model_folder: Path, tmp_path: Path
+) -> None:
     from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
     tokenizer = AutoTokenizer.from_pretrained(str(tiny_model_folder))

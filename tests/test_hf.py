@@ -41,7 +41,10 @@ def test_sampling_is_seeded_and_shaped(hf) -> None:
         for m in ("sample", "sample", "token_recycling")
     ]
     assert texts[0] == texts[1] == texts[2]
-    assert model.generate(**given, custom_generate=anyorder.for_transformers("sample", seed=6)).tolist() != texts[0]
+    assert (
+        model.generate(**given, custom_generate=anyorder.for_transformers("sample", seed=6)).tolist()
+        != texts[0]
+    )
 
 
 def test_what_would_be_dropped_silently_is_refused(hf) -> None:
@@ -50,7 +53,10 @@ def test_what_would_be_dropped_silently_is_refused(hf) -> None:
     own = LogitsProcessorList([lambda ids, scores: scores])
     with pytest.raises(UserError, match="logits processors of your own"):
         model.generate(
-            **batch, logits_processor=own, max_new_tokens=3, custom_generate=anyorder.for_transformers("greedy")
+            **batch,
+            logits_processor=own,
+            max_new_tokens=3,
+            custom_generate=anyorder.for_transformers("greedy"),
         )
     with pytest.raises(UserError, match="needs target, draft"):
         anyorder.for_transformers("draft_model")

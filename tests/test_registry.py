@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from anyorder import registry
-from anyorder.core.card import Card, Setting
+from anyorder.card import Card, Setting
 from anyorder.testing import check_laws, subject
 
 FILES = [p for p in [*registry.HERE.glob("methods/*/*.py"), *registry.HERE.glob("drafters/*.py")]
@@ -81,7 +81,7 @@ def test_files_without_a_card(tmp_path):
 
 OUTSIDE = '''
 """Two tokens a step is a lie: this is the plain loop under another name."""
-from anyorder.core.card import Card
+from anyorder.card import Card
 from anyorder.core.readers import argmax, sample
 from anyorder.core.types import Ask, Commit
 

@@ -46,7 +46,10 @@ def test_a_stop_string_is_never_shown_nor_part_of_it(tokenizer) -> None:
 
 @pytest.mark.parametrize("step", [1, 2, 7, 50])
 def test_the_canvas_ends_at_the_token_that_completes_a_stop_string(tokenizer, step: int) -> None:
-    ids, rule = tokenizer("good morning, all. good night")["input_ids"], stop_rule(tokenizer, [", all", "night"])
+    ids, rule = (
+        tokenizer("good morning, all. good night")["input_ids"],
+        stop_rule(tokenizer, [", all", "night"]),
+    )
     canvas = Canvas([1], 200, stop=rule)
     while not canvas.done and ids:
         canvas.write(Commit([ids[:step]]))

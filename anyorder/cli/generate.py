@@ -5,10 +5,16 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from anyorder.api import Model
+    from anyorder.core.decode import Request
+    from anyorder.trace import Tracer
 
 
 def generate(
@@ -37,37 +43,44 @@ def generate(
     checked(method, options)  # before seconds go into loading a model
 
     from anyorder.api import load
-    from anyorder.core.decode import decode
-    from anyorder.text import Speller
     from anyorder.trace import Tracer
 
     tracer = Tracer(trace) if trace else None
     loaded = load(model, precision=precision)
-    request = loaded.request(
-        text, method, max_tokens=max_tokens, temperature=temperature, seed=seed, stop=stop or (),
-        chat=not raw, **options,
-    )  # fmt: skip
-    speller = Speller(loaded.tokenizer, stop or ())
-    several = False
+    asked: dict[str, Any] = {
+        **options,
+        "max_tokens": max_tokens, "temperature": temperature, "seed": seed, "stop": stop or (), "chat": not raw,
+    }  # fmt: skip
+    request = loaded.request(text, method, **asked)
     start = time.perf_counter()
-    for event in decode([request], tracer.watch if tracer else None):
-        if tracer:
-            tracer.write(event, loaded.tokenizer)
-        several |= event.commit.parents is not None
-        if not as_json and not several:
-            print(speller.add(event.written.token[0], request.canvas.done), end="", flush=True)
+    live = write(loaded, request, stop or (), tracer, show=not as_json)
     result = loaded.result(request, method, time.perf_counter() - start)
-    if tracer:
-        tracer.close()
     if as_json:
         print(json.dumps(result.figures()))
         return
-    print(result.text if several else "")
+    print("" if live else result.text)
     print(
         f"{result.tokens} tokens in {result.seconds:.2f} s: {result.tokens_per_second:.1f} tokens/s, "
         f"{result.tokens_per_run:.2f} tokens per run, {result.runs} runs, {method}, {model} {precision}",
         file=sys.stderr,
     )
+
+
+def write(loaded: Model, request: Request, stop: Sequence[str], tracer: Tracer | None, *, show: bool) -> bool:
+    """Decode the request, its text appearing if it has one row; whether it appeared."""
+    from anyorder.core.decode import decode
+    from anyorder.text import Speller
+
+    speller, live = Speller(loaded.tokenizer, stop), show
+    for event in decode([request], tracer.watch if tracer else None):
+        if tracer:
+            tracer.write(event, loaded.tokenizer)
+        live = live and event.commit.parents is None
+        if live:
+            print(speller.add(event.written.token[0], request.canvas.done), end="", flush=True)
+    if tracer:
+        tracer.close()
+    return live
 
 
 def parsed(settings: list[str]) -> dict[str, str]:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from anyorder import registry
-from anyorder.core.card import FAMILIES, KINDS, Card
+from anyorder.card import FAMILIES, KINDS, Card
 from anyorder.errors import UserError
 
 

@@ -27,7 +27,7 @@ class Request:
     method: Method
     nets: Mapping[str, Net]
     shape: Shape = as_it_is
-    chance: Chance = Chance()
+    chance: Chance = field(default_factory=Chance)
     runs: dict[str, int] = field(default_factory=dict)  # net -> runs asked for
     cells: dict[str, int] = field(default_factory=dict)  # net -> cells fed
 

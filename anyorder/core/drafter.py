@@ -10,8 +10,8 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from anyorder.card import KINDS
 from anyorder.core.canvas import Canvas
-from anyorder.core.card import KINDS
 from anyorder.core.readers import nothing
 from anyorder.core.types import Ask, Reader, Tree
 

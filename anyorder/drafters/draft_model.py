@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
+from anyorder.card import Card, Option, Setting
 from anyorder.core.canvas import Canvas
-from anyorder.core.card import Card, Option, Setting
 from anyorder.core.chance import Chance
 from anyorder.core.drafter import Drafter, Trees
 from anyorder.core.types import Answer, Ask, chain

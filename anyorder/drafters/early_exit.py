@@ -3,7 +3,7 @@
 The net "exit" is the target cut after `layer` blocks, with the target's final norm and output head.
 """
 
-from anyorder.core.card import Card, Option, Setting
+from anyorder.card import Card, Option, Setting
 from anyorder.core.drafter import Drafter
 from anyorder.drafters.draft_model import chained_drafts
 

@@ -6,8 +6,8 @@ put there; these answers are the guess of the next run. After r runs at least r 
 
 from weakref import WeakKeyDictionary
 
+from anyorder.card import Card, Option, Setting
 from anyorder.core.canvas import Canvas
-from anyorder.core.card import Card, Option, Setting
 from anyorder.core.drafter import Drafter, by_row
 from anyorder.core.readers import every_argmax
 from anyorder.core.types import Tree, chain
@@ -21,9 +21,7 @@ CARD = Card(
     summary="iterates a block of guesses to its fixed point",
     cost="1 target run per commit, 1 + nodes cells",
     options=(Option("nodes", 5, "tokens of the block", low=1, high=512),),
-    departures=(
-        "the block slides: accepted tokens leave it, new guesses repeat its last token (ours)",
-    ),
+    departures=("the block slides: accepted tokens leave it, new guesses repeat its last token (ours)",),
 )
 
 

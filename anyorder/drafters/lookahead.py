@@ -11,8 +11,8 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from anyorder.card import Card, Option, Setting
 from anyorder.core.canvas import Canvas
-from anyorder.core.card import Card, Option, Setting
 from anyorder.core.drafter import Drafter, by_row
 from anyorder.core.readers import every_argmax
 from anyorder.core.types import Tree

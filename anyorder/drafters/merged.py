@@ -4,8 +4,8 @@ from collections.abc import Generator
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from anyorder.card import Card, Option, Setting
 from anyorder.core.canvas import Canvas
-from anyorder.core.card import Card, Option, Setting
 from anyorder.core.drafter import Drafter, Trees
 from anyorder.core.types import Ask, Tree
 

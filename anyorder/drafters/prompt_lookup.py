@@ -4,8 +4,8 @@ The longest suffix of the text that occurs earlier is found, and its continuatio
 
 import numpy as np
 
+from anyorder.card import Card, Option, Setting
 from anyorder.core.canvas import Canvas
-from anyorder.core.card import Card, Option, Setting
 from anyorder.core.drafter import Drafter, by_row
 from anyorder.core.types import Tree, chain
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from anyorder.card import Card, Option, Setting
 from anyorder.core.canvas import Canvas
-from anyorder.core.card import Card, Option, Setting
 from anyorder.core.drafter import Drafter, by_row
 from anyorder.core.readers import every_top
 from anyorder.core.types import Tree

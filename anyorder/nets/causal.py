@@ -150,7 +150,9 @@ class Causal:
                 self.slots.release(path.tip)
         held.rows = rows
         self._drop_guesses(held)
-        moves = [move for path, n in zip(rows, known, strict=True) for move in self.slots.close_up(path.slots, n)]
+        moves = [
+            move for path, n in zip(rows, known, strict=True) for move in self.slots.close_up(path.slots, n)
+        ]
         if moves:  # a row alone lies in the order of its text, as if it had never been guessed
             self.pool.move(moves)
 

@@ -86,7 +86,8 @@ class Lean:
             )
             query = qk[:, : self.heads].transpose(0, 1)[None]
             seen = [
-                attend(query[:, :, a:b], key[:, :, :s], value[:, :, :s], mask, None) for a, b, s, mask in looks
+                attend(query[:, :, a:b], key[:, :, :s], value[:, :, :s], mask, None)
+                for a, b, s, mask in looks
             ]
             x = x + layer.out((seen[0] if len(seen) == 1 else torch.cat(seen, 1))[0])
             gate, up = layer.gate_up(self._normed(x, layer.norm_after)).chunk(2, -1)
@@ -138,8 +139,9 @@ def _taken(model: Any, stock: Stock) -> Lean | None:
         )
     return Lean(
         vocab=stock.vocab, context=stock.context, window=None if stock.kinds else stock.window,
-        heads=config.num_attention_heads, groups=config.num_attention_heads // stock.share, width=inner.layers[0].self_attn.head_dim,
-        epsilon=config.rms_norm_eps, embed=inner.embed_tokens.weight, rotary=inner.rotary_emb,
+        heads=config.num_attention_heads, groups=config.num_attention_heads // stock.share,
+        width=inner.layers[0].self_attn.head_dim, epsilon=config.rms_norm_eps,
+        embed=inner.embed_tokens.weight, rotary=inner.rotary_emb,
         layers=tuple(layers), norm=inner.norm.weight, head=product(model.get_output_embeddings()),
     )  # fmt: skip
 

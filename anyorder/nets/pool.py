@@ -7,6 +7,7 @@ run, and nothing is ever copied to be kept. The methods are those a transformers
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -92,7 +93,7 @@ def sights(sees: np.ndarray) -> list[tuple[int, int, int]]:
     """(first cell, last cell + 1, slots looked at) of neighbouring cells that look equally far."""
     far = [reach(top) for top in _tops(sees)]
     cuts = [0, *(i for i in range(1, len(far)) if far[i] != far[i - 1]), len(far)]
-    return [(a, b, far[a]) for a, b in zip(cuts, cuts[1:])]
+    return [(a, b, far[a]) for a, b in pairwise(cuts)]
 
 
 def by_sight(sees: np.ndarray) -> list[int]:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from transformers import AttentionInterface
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from anyorder.nets.pool import Pool, added, attend
 
@@ -19,14 +20,20 @@ def attention(
     query: Tensor,
     key: Tensor,
     value: Tensor,
-    mask: Tensor,
+    mask: Tensor | None,
     scaling: float | None = None,
     dropout: float = 0.0,
     softcap: float | None = None,
     s_aux: Tensor | None = None,
     **unused: Any,
 ) -> tuple[Tensor, None]:
-    """What transformers calls in every layer of a model set to "anyorder"; shapes as in `pool.attend`."""
+    """What transformers calls in every layer of a model set to "anyorder"; shapes as in `pool.attend`.
+
+    Without a mask it is a plain call by somebody else, which transformers' own attention answers.
+    """
+    if mask is None:
+        own = ALL_ATTENTION_FUNCTIONS["sdpa"]
+        return own(module, query, key, value, None, dropout=dropout, scaling=scaling, **unused)
     if softcap is None and s_aux is None:
         out = attend(query, key, value, mask, scaling)
         return out.view(1, query.shape[2], query.shape[1], -1), None

@@ -23,7 +23,7 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from anyorder.core.card import Card
+from anyorder.card import Card
 from anyorder.testing.behaviour import alone_as_in_company, limits_hold, same_seed_same_transcript
 from anyorder.testing.cost import cost_as_stated
 from anyorder.testing.exactness import (

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 
 import torch
 
+from anyorder.card import Setting
 from anyorder.core.canvas import Canvas
-from anyorder.core.card import Setting
 from anyorder.core.decode import Request, decode
 from anyorder.core.types import Answer, Ask, Commit, Lines
 from anyorder.registry import build

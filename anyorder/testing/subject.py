@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from anyorder import registry
+from anyorder.card import Card, Setting
 from anyorder.core.canvas import Canvas, Stop
-from anyorder.core.card import Card, Setting
 from anyorder.core.chance import Chance
 from anyorder.core.decode import Request, as_it_is
 from anyorder.core.types import Method, Net, Shape

@@ -98,4 +98,7 @@ def test_noise_of_the_embedded_model():
     text = real.encode(
         "The library closes at six on Saturdays, so we went on Friday after school instead.", chat=False
     )
-    assert 0 < Judge(real.target, [text]).noise < 1.0
+    assert Judge(real.target, [text]).noise < 1.0
+    start = len(text) // 2
+    for width in (2, 3, 8, 16):  # a chain of guesses computes the very bits of one cell at a time
+        assert torch.equal(walk(real.target, text, start, width), walk(real.target, text, start, 1))

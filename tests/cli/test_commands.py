@@ -19,7 +19,9 @@ def run(capsys, *arguments: str) -> tuple[int, str, str]:
     return int(ended.value.code or 0), out, err
 
 
-@pytest.mark.parametrize("call", [["--help"], ["methods"], ["methods", "token_recycling"], ["methods", "--json"]])
+@pytest.mark.parametrize(
+    "call", [["--help"], ["methods"], ["methods", "token_recycling"], ["methods", "--json"]]
+)
 def test_help_and_cards_do_not_import_torch(call: list[str]) -> None:
     script = f"import sys; sys.argv[1:] = {call!r}\nfrom anyorder.cli.main import main\n"
     script += "try: main()\nexcept SystemExit: pass\nassert 'torch' not in sys.modules"
@@ -40,11 +42,22 @@ def test_methods_as_json_carries_the_contract(capsys) -> None:
     cards = json.loads(out.splitlines()[-1])
     assert code == 0
     assert all(card.keys() >= {"name", "family", "paper", "exact", "nets", "options"} for card in cards)
-    assert {"greedy", "sample", "beam", "prompt_lookup", "token_recycling"} <= {card["name"] for card in cards}
+    assert {"greedy", "sample", "beam", "prompt_lookup", "token_recycling"} <= {
+        card["name"] for card in cards
+    }
 
 
 def test_generate_streams_text_and_ends_with_figures(capsys, tiny_model_folder: Path) -> None:
-    call = ["generate", "the cat sat", "--model", str(tiny_model_folder), "--precision", "fp32", "--max-tokens", "9"]
+    call = [
+        "generate",
+        "the cat sat",
+        "--model",
+        str(tiny_model_folder),
+        "--precision",
+        "fp32",
+        "--max-tokens",
+        "9",
+    ]
     code, out, err = run(capsys, *call)
     assert code == 0
     assert "tokens/s" in err
@@ -53,7 +66,8 @@ def test_generate_streams_text_and_ends_with_figures(capsys, tiny_model_folder: 
     assert out.strip("\n") == made["text"].strip("\n")
     assert made["tokens"] == 9 or made["ended"] == "eos"
     assert made.keys() >= {
-        "text", "tokens", "runs", "seconds", "tokens_per_second", "tokens_per_run", "method", "exact", "model",
+        "text", "tokens", "runs", "seconds", "tokens_per_second", "tokens_per_run", "method", "exact",
+        "model",
     }  # fmt: skip
 
 

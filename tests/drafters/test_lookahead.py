@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from anyorder.card import Setting
 from anyorder.core.canvas import Canvas
-from anyorder.core.card import Setting
 from anyorder.drafters.lookahead import State, lookahead
 from anyorder.testing import ByText, subject
 

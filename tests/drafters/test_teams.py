@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from anyorder.core.card import Setting
+from anyorder.card import Setting
 from anyorder.core.types import Tree
 from anyorder.drafters.merged import merge
 from anyorder.registry import build

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from anyorder.card import Setting
 from anyorder.core.canvas import Canvas
-from anyorder.core.card import Setting
 from anyorder.core.decode import Request
 from anyorder.core.types import Tree
 from anyorder.drafters.token_recycling import K, fill, part, template

@@ -47,7 +47,9 @@ def test_a_folder_whose_weights_are_cut_off(tiny_model_folder: Path, tmp_path: P
 
 
 @pytest.mark.parametrize("content", [b"", b"GGUF\x03\x00\x00\x00", b"not a model at all" * 100])
-def test_a_gguf_file_that_is_not_one_leaves_nothing_behind(tmp_path: Path, own_cache: Path, content: bytes) -> None:
+def test_a_gguf_file_that_is_not_one_leaves_nothing_behind(
+    tmp_path: Path, own_cache: Path, content: bytes
+) -> None:
     file = tmp_path / "model.gguf"
     file.write_bytes(content)
     with pytest.raises(UserError, match="cannot be read"):

@@ -7,8 +7,8 @@ import random
 import pytest
 import torch
 
+from anyorder.card import Card
 from anyorder.core.canvas import Canvas
-from anyorder.core.card import Card
 from anyorder.core.drafter import Drafter, by_row
 from anyorder.core.readers import argmax, log_probs, sample
 from anyorder.core.types import Ask, Commit, branches, chain

@@ -1,7 +1,7 @@
 """Greedy decoding: the likeliest token, one at a time. The plain loop every speed-up is measured against."""
 
+from anyorder.card import Card, Setting
 from anyorder.core.canvas import Canvas
-from anyorder.core.card import Card, Setting
 from anyorder.core.readers import argmax
 from anyorder.core.types import Ask, Commit, Flow, Method, Reader
 

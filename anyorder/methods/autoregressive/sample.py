@@ -1,6 +1,6 @@
 """Sampling: one draw a step from the target's law, after temperature, top-k and the like shaped it."""
 
-from anyorder.core.card import Card, Setting
+from anyorder.card import Card, Setting
 from anyorder.core.readers import argmax
 from anyorder.core.readers import sample as draw
 from anyorder.core.types import Method

@@ -4,8 +4,8 @@ Block by block; in each step the surest cells of the block become text, and neve
 steps as a block has cells, one cell at a time.
 """
 
+from anyorder.card import Card, Option, Setting
 from anyorder.core.canvas import Canvas
-from anyorder.core.card import Card, Option, Setting
 from anyorder.core.readers import argmax_with_confidence, sample_with_confidence
 from anyorder.core.types import Ask, Commit, Flow, Method, Reader
 

@@ -8,8 +8,8 @@ length, "never" when none could even at the longest.
 
 from typing import NamedTuple
 
+from anyorder.card import Card, Option, Setting
 from anyorder.core.canvas import Canvas
-from anyorder.core.card import Card, Option, Setting
 from anyorder.core.readers import log_probs
 from anyorder.core.types import Ask, Commit, Flow, Method
 

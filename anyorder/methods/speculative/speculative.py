@@ -6,8 +6,8 @@ token of the target's own become text. Whatever the drafter says, the text (or i
 
 from __future__ import annotations
 
+from anyorder.card import Setting
 from anyorder.core.canvas import Canvas
-from anyorder.core.card import Setting
 from anyorder.core.drafter import Drafter
 from anyorder.core.readers import both
 from anyorder.core.types import Ask, Commit, Flow, Method, Reader

@@ -1,7 +1,7 @@
 """Raster order: a grid of visual tokens, row by row (LlamaGen, arXiv:2406.06525). An order is data."""
 
+from anyorder.card import Card, Option, Setting
 from anyorder.core.canvas import Canvas
-from anyorder.core.card import Card, Option, Setting
 from anyorder.core.layouts import raster as row_by_row
 from anyorder.core.readers import argmax_with_confidence, sample_with_confidence
 from anyorder.core.types import Ask, Commit, Flow, Method, Reader

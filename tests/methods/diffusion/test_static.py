@@ -2,8 +2,8 @@
 
 import pytest
 
+from anyorder.card import Setting
 from anyorder.core.canvas import Canvas
-from anyorder.core.card import Setting
 from anyorder.core.chance import Chance
 from anyorder.core.decode import Request
 from anyorder.core.types import Ask, Commit

@@ -5,8 +5,8 @@ from itertools import product
 import pytest
 import torch
 
+from anyorder.card import Setting
 from anyorder.core.canvas import Canvas
-from anyorder.core.card import Setting
 from anyorder.core.decode import Request
 from anyorder.registry import build
 from anyorder.testing import ByText, ToyCausal, greedy_text, log_probability, play, restarted

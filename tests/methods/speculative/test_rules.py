@@ -6,7 +6,7 @@ import pytest
 import torch
 from scipy.stats import chisquare
 
-from anyorder.core.card import KINDS, Setting
+from anyorder.card import KINDS, Setting
 from anyorder.core.chance import Chance
 from anyorder.core.drafter import Drafter, by_row
 from anyorder.core.types import Answer, Lines, Tree, branches, chain

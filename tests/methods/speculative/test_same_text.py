@@ -3,8 +3,8 @@
 import pytest
 
 from anyorder import registry
+from anyorder.card import Setting
 from anyorder.core.canvas import Canvas
-from anyorder.core.card import Setting
 from anyorder.core.chance import Chance
 from anyorder.core.decode import Request
 from anyorder.testing import play, subject, toy_nets

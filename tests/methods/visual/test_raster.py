@@ -2,8 +2,8 @@
 
 import pytest
 
+from anyorder.card import Setting
 from anyorder.core.canvas import Canvas
-from anyorder.core.card import Setting
 from anyorder.core.decode import Request
 from anyorder.registry import build
 from anyorder.testing import ToyTwoWay, distance, enumerate_outcomes, play

@@ -2,7 +2,7 @@
 
 import pytest
 
-from anyorder.core.card import Card, Option
+from anyorder.card import Card, Option
 
 CARD = Card(
     name="mine", family="search", paper="none", exact=False, summary="", cost="1 target run per step",
