@@ -52,12 +52,14 @@ class Speller:
             return ""
         text = self.tokenizer.decode(self.tokens[self.start :], skip_special_tokens=True)
         cut = self.rule.cut(text)
-        if cut != text:
-            self.stopped = True
-        elif not done:
+        self.stopped = cut != text
+        if not self.stopped and not done:
             cut = text[: len(text) - self._waits(text)]
         new = cut[len(self.shown) :]
-        self.shown = cut if len(cut) > len(self.shown) else self.shown
+        self.shown += new
+        if cut == text and len(self.tokens) - self.start > 64:  # all is shown: go on from a few tokens back
+            self.start = len(self.tokens) - 16
+            self.shown = self.tokenizer.decode(self.tokens[self.start :], skip_special_tokens=True)
         return new
 
     def _waits(self, text: str) -> int:

@@ -48,8 +48,8 @@ def generate(
     tracer = Tracer(trace) if trace else None
     loaded = load(model, precision=precision)
     asked: dict[str, Any] = {
-        **options,
-        "max_tokens": max_tokens, "temperature": temperature, "seed": seed, "stop": stop or (), "chat": not raw,
+        **options, "max_tokens": max_tokens, "temperature": temperature, "seed": seed, "stop": stop or (),
+        "chat": not raw,
     }  # fmt: skip
     request = loaded.request(text, method, **asked)
     start = time.perf_counter()

@@ -68,25 +68,23 @@ def lookahead(setting: Setting, window: int, ngram: int, guesses: int, seed: int
 
     def guess(canvas: Canvas, row: int) -> Tree:
         now = state(canvas, row)
-        token = now.window.flatten().tolist()
-        parent = [
-            *range(-1, window - 1),
-            *range(len(token) - window),
-        ]  # iterate 0 is a chain, columns hang on it
-        for gram in reversed(now.pool.get(canvas.rows[row][-1], {})):
+        token: list[int] = []
+        parent: list[int] = []
+        for gram in reversed(now.pool.get(canvas.rows[row][-1], {})):  # the newest first
             parent += [-1, *range(len(token), len(token) + ngram - 2)]
             token += gram
-        source = ["window"] * (window * (ngram - 1))
-        return Tree(
-            tuple(token), tuple(parent), source=(*source, *["lookahead"] * (len(token) - len(source)))
-        )
+        first = len(token)
+        token += now.window.flatten().tolist()
+        parent += [-1, *range(first, first + window - 1)]  # iterate 0 is a chain
+        parent += range(first, len(token) - window)  # and columns hang on it
+        source = ["lookahead"] * first + ["window"] * (len(token) - first)
+        return Tree(tuple(token), tuple(parent), source=tuple(source))
 
     def learn(canvas, trees, seen, paths) -> None:
         for row, best in zip(canvas.live, seen, strict=True):
-            now, last = state(canvas, row), window * (ngram - 2)
-            newest = best[1 + last : 1 + last + window]  # what follows the newest iterate, column by column
-            if len(newest) < window:  # another drafter's tree was judged
+            if len(best) <= window * (ngram - 1):  # another drafter's tree was judged
                 continue
+            now, newest = state(canvas, row), best[-window:]  # what follows the newest iterate, by column
             for column, token in zip(now.window.T, newest, strict=True):
                 now.put((*column.tolist(), int(token)), guesses)
             now.window = np.vstack([now.window[1:], newest])
