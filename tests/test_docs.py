@@ -39,8 +39,6 @@ def test_the_readme_s_python_example_runs(
     tiny_model_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys
 ) -> None:
     monkeypatch.setattr(anyorder, "load", lambda: load(str(tiny_model_folder), precision="fp32"))
-    import anyorder.api
-
     space: dict = {}
     exec(blocks("README.md")[0], space)
     assert "tokens" in dir(space["answer"])
