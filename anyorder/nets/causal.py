@@ -121,7 +121,11 @@ class Causal:
                 start += max(0, len(tree) + 1 - ask.skip)
             parts.append((tuple(rows), start, len(run) - fed))
         layers = sorted({layer for ask, _ in asks for layer in ask.layers})
-        logits, hidden, inner = self._compute(run, wanted, layers)
+        try:
+            logits, hidden, inner = self._compute(run, wanted, layers)
+        except BaseException:  # its slots would pass for computed cells
+            self.forget()
+            raise
         answers, first = [], 0
         for (lines, count, fed), (ask, _) in zip(parts, asks, strict=True):
             mine = slice(first, first + count)

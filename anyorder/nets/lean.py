@@ -95,7 +95,9 @@ class Lean:
         hidden = self._normed(x[lines], self.norm)
         if len(self.layers) in layers:
             inner[len(self.layers)] = hidden
-        logits = self.head(hidden)
+        logits = self.head(hidden if len(lines) > 1 else hidden.expand(2, -1))[
+            : len(lines)
+        ]  # never a lone row
         return logits.to(torch.promote_types(logits.dtype, torch.float32)), hidden, inner
 
     def _normed(self, x: Tensor, weight: Tensor) -> Tensor:

@@ -177,6 +177,23 @@ def test_a_long_prompt_is_fed_in_chunks_with_the_same_answer(monkeypatch: pytest
         torch.testing.assert_close(line, plain(reference, path), **near(1e-9))
 
 
+def test_a_run_that_fails_leaves_nothing_that_passes_for_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    reference = model("llama")
+    net = Causal(Stock(copy.deepcopy(reference)))
+    canvas, body = Canvas([1, 2, 3, 4], 9), net.body
+
+    def broken(*parts):
+        raise KeyboardInterrupt
+
+    net.body = broken
+    with pytest.raises(KeyboardInterrupt):
+        net([(Ask(whole, guess=(TREE,)), canvas)])
+    net.body = body
+    (answer,) = net([(Ask(whole), canvas)])
+    assert answer.cells == 4
+    torch.testing.assert_close(answer.logits[0], plain(reference, [1, 2, 3, 4]), **near(1e-9))
+
+
 def test_a_recurrent_model_is_refused_with_a_sentence() -> None:
     config = AutoConfig.for_model("mamba", hidden_size=16, num_hidden_layers=1, vocab_size=20, state_size=4)
     with pytest.raises(ValueError, match="cannot roll back"):
