@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from anyorder.bench.entries import METHODS
+from anyorder.cli.start import quick_start
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -46,11 +47,12 @@ def bench(
     rows, chosen = entries(plan), read_suite(suite, prompts)  # refuse before seconds go into loading
     folder = report.check_folder(out) if out else None
 
-    from anyorder.bench.measure import prepare
-
     errors = Console(stderr=True)
     try:
-        ready = prepare(plan, rows, chosen)
+        with quick_start():
+            from anyorder.bench.measure import prepare
+
+            ready = prepare(plan, rows, chosen)
     except KeyboardInterrupt:
         errors.print("stopped before the first prompt")
         raise typer.Exit(130) from None

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from anyorder.cli.start import quick_start
+
 if TYPE_CHECKING:
     from anyorder.api import Model
     from anyorder.core.decode import Request
@@ -42,11 +44,12 @@ def generate(
         raise UserError("the prompt is empty; a prompt has at least one word; write something to continue")
     checked(method, options)  # before seconds go into loading a model
 
-    from anyorder.api import load
-    from anyorder.trace import Tracer
+    with quick_start():
+        from anyorder.api import load
+        from anyorder.trace import Tracer
 
-    tracer = Tracer(trace) if trace else None
-    loaded = load(model, precision=precision)
+        tracer = Tracer(trace) if trace else None
+        loaded = load(model, precision=precision)
     asked: dict[str, Any] = {
         **options, "max_tokens": max_tokens, "temperature": temperature, "seed": seed, "stop": stop or (),
         "chat": not raw,
