@@ -95,9 +95,8 @@ class Lean:
         hidden = self._normed(x[lines], self.norm)
         if len(self.layers) in layers:
             inner[len(self.layers)] = hidden
-        logits = self.head(hidden if len(lines) > 1 else hidden.expand(2, -1))[
-            : len(lines)
-        ]  # never a lone row
+        twice = hidden.expand(2, -1) if len(lines) == 1 else hidden  # the head never multiplies a lone row
+        logits = self.head(twice)[: len(lines)]
         return logits.to(torch.promote_types(logits.dtype, torch.float32)), hidden, inner
 
     def _normed(self, x: Tensor, weight: Tensor) -> Tensor:
