@@ -99,6 +99,8 @@ def test_noise_of_the_embedded_model():
         "The library closes at six on Saturdays, so we went on Friday after school instead.", chat=False
     )
     assert Judge(real.target, [text]).noise < 1.0
+    if torch.backends.cpu.get_cpu_capability() != "AVX512":
+        pytest.skip("equal bits in bf16 were established for AVX-512 kernels only")
     start = len(text) // 2
     for width in (2, 3, 8, 16):  # a chain of guesses computes the very bits of one cell at a time
         assert torch.equal(walk(real.target, text, start, width), walk(real.target, text, start, 1))
