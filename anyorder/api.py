@@ -72,6 +72,11 @@ class Piece(str):
 
     request: Request
 
+    def __new__(cls, text: str, request: Request) -> Piece:
+        piece = super().__new__(cls, text)
+        piece.request = request
+        return piece
+
 
 class Model:
     """A checkpoint ready to decode. Made by `anyorder.load`."""
@@ -211,14 +216,18 @@ class Model:
         return self.batch([prompt], method, **options)[0]
 
     def stream(self, prompt: str | Sequence[int], method: str = "greedy", **options: Any) -> Iterator[Piece]:
-        """Decode one prompt; its text piece by piece as it is committed. Options as in `request`."""
+        """Decode one prompt; its text piece by piece as it is committed. Options as in `request`.
+
+        While a method keeps several hypotheses nothing is certain: the best one's text comes at the end.
+        """
         request = self.request(prompt, method, **options)
-        speller = Speller(self.tokenizer, options.get("stop", ()))
+        speller, forked = Speller(self.tokenizer, options.get("stop", ())), False
         for event in decode([request]):
-            if text := speller.add(event.written.token[0], request.canvas.done):
-                piece = Piece(text)
-                piece.request = request
-                yield piece
+            forked |= event.commit.parents is not None
+            if not forked and (text := speller.add(event.written.token[0], request.canvas.done)):
+                yield Piece(text, request)
+        if forked:
+            yield Piece(self.result(request, method, 0.0).text, request)
 
     def batch(
         self, prompts: Sequence[Any], method: str = "greedy", watch: Watch | None = None, **options: Any

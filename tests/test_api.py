@@ -53,6 +53,8 @@ def test_one_seed_gives_one_text_with_and_without_speculation(model, method: str
 def test_a_stream_adds_up_to_the_text(model, greedy: str) -> None:
     assert "".join(model.stream(TEXT, max_tokens=24)) == greedy
     assert "".join(model.stream(TEXT, "merged", max_tokens=24)) == greedy
+    beam = model.generate(TEXT, "beam", max_tokens=8, width=3).text
+    assert "".join(model.stream(TEXT, "beam", max_tokens=8, width=3)) == beam
 
 
 def test_a_batch_of_different_methods_equals_each_alone(model) -> None:

@@ -8,7 +8,7 @@ from anyorder.card import Card, Option, Setting
 from anyorder.core.canvas import Canvas
 from anyorder.core.drafter import Drafter, Trees
 from anyorder.core.types import Ask, Tree
-from anyorder.drafters.merged import team
+from anyorder.drafters.merged import led, team
 
 CARD = Card(
     name="chained",
@@ -38,9 +38,6 @@ def chained(setting: Setting, drafters: str) -> Drafter:
         chosen[canvas] = by
         return tuple(trees)
 
-    def look(answer, chance):
-        return [member.look(answer, chance) for member in members]
-
     def learn(canvas, trees, seen, paths) -> None:
         for k, member in enumerate(members):
             if seen[k] is not None:  # who did not guess still sees what followed the text
@@ -48,8 +45,4 @@ def chained(setting: Setting, drafters: str) -> Drafter:
                 mine = [s[: len(tree) + 1] for s, tree in zip(seen[k], own, strict=True)]
                 member.learn(canvas, tuple(own), mine, paths)
 
-    def close() -> None:
-        for member in members:
-            member.close()
-
-    return Drafter(draft, look=look, learn=learn, close=close)
+    return led(members, draft, learn)

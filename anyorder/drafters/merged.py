@@ -6,8 +6,9 @@ from weakref import WeakKeyDictionary
 
 from anyorder.card import Card, Option, Setting
 from anyorder.core.canvas import Canvas
-from anyorder.core.drafter import Drafter, Trees
-from anyorder.core.types import Ask, Tree
+from anyorder.core.chance import Chance
+from anyorder.core.drafter import Draft, Drafter, Learn, Trees
+from anyorder.core.types import Answer, Ask, Tree
 
 CARD = Card(
     name="merged",
@@ -53,6 +54,19 @@ def team(setting: Setting, names: str) -> list[Drafter]:
     return made
 
 
+def led(members: list[Drafter], draft: Draft, learn: Learn) -> Drafter:
+    """A drafter that looks with all its members' eyes, a list in their order, and closes them all."""
+
+    def look(answer: Answer, chance: Chance) -> list[Any]:
+        return [member.look(answer, chance) for member in members]
+
+    def close() -> None:
+        for member in members:
+            member.close()
+
+    return Drafter(draft, look=look, learn=learn, close=close)
+
+
 def merged(setting: Setting, drafters: str) -> Drafter:
     members = team(setting, drafters)
     judged: WeakKeyDictionary[Canvas, tuple[list[Trees], list[list[list[int]]]]] = WeakKeyDictionary()
@@ -65,9 +79,6 @@ def merged(setting: Setting, drafters: str) -> Drafter:
         judged[canvas] = (each, [maps for _, maps in rows])
         return tuple(tree for tree, _ in rows)
 
-    def look(answer, chance):
-        return [member.look(answer, chance) for member in members]
-
     def learn(canvas, trees, seen, paths) -> None:
         each, maps = judged[canvas]
         for k, member in enumerate(members):
@@ -75,8 +86,4 @@ def merged(setting: Setting, drafters: str) -> Drafter:
                 mine = [s[[0, *(n + 1 for n in m[k])]] for s, m in zip(seen[k], maps, strict=True)]
                 member.learn(canvas, each[k], mine, paths)
 
-    def close() -> None:
-        for member in members:
-            member.close()
-
-    return Drafter(draft, look=look, learn=learn, close=close)
+    return led(members, draft, learn)
