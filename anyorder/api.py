@@ -85,7 +85,7 @@ class Model:
         self.name, self.precision = name, precision
         self.module, self.tokenizer = module, tokenizer
         try:
-            self.target = Causal(lean(module) if packed else Stock(module))
+            self.target = Causal(lean(module, precision) if packed else Stock(module))
         except ValueError as error:
             raise UserError(str(error)) from error
         self.memory: dict[str, Any] = {}  # what drafters keep between requests

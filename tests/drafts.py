@@ -12,8 +12,8 @@ from torch import Tensor
 from anyorder.card import Setting
 from anyorder.core.canvas import Canvas
 from anyorder.core.decode import Request, as_it_is, decode
-from anyorder.core.drafter import Drafter, by_row
 from anyorder.core.types import Ask, Method, Net, Shape, Tree
+from anyorder.drafter import Drafter, by_row
 from anyorder.methods.speculative.speculative import with_drafter
 from anyorder.testing import ByText
 

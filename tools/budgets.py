@@ -17,14 +17,16 @@ CORE, FUNCTION, WIDTH, FLAGS = 700, 50, 110, 12
 MAY_IMPORT = {  # a folder or module of the package -> what it may import from the package
     "core": {"core", "card"},
     "card": set(),
-    "methods": {"card", "core", "methods"},
-    "drafters": {"card", "core", "drafters"},
+    "drafter": {"card", "core"},
+    "layouts": set(),
+    "methods": {"card", "core", "drafter", "layouts", "methods"},
+    "drafters": {"card", "core", "drafter", "drafters"},
     "shapers": {"core"},
     "registry": {"card", "core", "methods", "drafters"},
     "nets": {"core", "nets", "errors"},
     "audit": {"core", "audit", "nets", "errors"},
     "engine": {"core", "nets", "engine", "errors"},
-    "testing": {"card", "core", "testing", "methods", "drafters", "registry", "shapers", "nets"},
+    "testing": {"card", "core", "drafter", "testing", "methods", "drafters", "registry", "shapers", "nets"},
 }
 
 

@@ -85,7 +85,7 @@ def walk(net: Net, text: Sequence[int], start: int, width: int, branches: bool =
         done = len(canvas.rows[0])
         path = text[done : done + width - 1]
         guess = _with_siblings(path, net.vocab) if branches else chain(path)
-        (answer,) = net([(Ask(_logits, guess=(guess,)), canvas)])
+        answer = _answer(net, Ask(_logits, guess=(guess,)), canvas)
         lines.append(_logits(answer, Chance())[:: 2 if branches else 1])
         if done + len(path) == len(text):
             forget([net])
@@ -93,6 +93,15 @@ def walk(net: Net, text: Sequence[int], start: int, width: int, branches: bool =
         step = Commit([text[done : done + len(path) + 1]])
         canvas.write(step)
         net.follow(canvas, step)
+
+
+def _answer(net: Net, ask: Ask, canvas: Canvas) -> Answer:
+    """What the net says, asked as often as it puts the ask off."""
+    while (answer := net([(ask, canvas)])[0]) is None:
+        pass
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
 
 
 def _with_siblings(path: Sequence[int], vocab: int) -> Tree:

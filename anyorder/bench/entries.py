@@ -1,12 +1,15 @@
 """What is compared: the plan of a benchmark, and its rows as the user names them.
 
 A row is `name` or `name:option=value:option=value`; commas separate rows, and a `+` in a value stands for a
-comma: `merged:drafters=prompt_lookup+jacobi`. The plain loop always comes first. Peers are other libraries
+comma: `merged:drafters=prompt_lookup+jacobi`. `mix(greedy+prompt_lookup:nodes=8+sample)` is a batch whose
+prompts take these methods in turn, prompt i of the suite the one at i modulo their number; there `+` always
+separates methods, so no value holds a comma. The plain loop always comes first. Peers are other libraries
 on the same weights and prompts; nothing is claimed about their text.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from collections.abc import Mapping
@@ -14,10 +17,29 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from anyorder import registry
+from anyorder.card import Option
 from anyorder.errors import UserError
 
-PEERS = ("transformers",)
 METHODS = "transformers,prompt_lookup,token_recycling"  # what is compared when nothing is asked for
+THREADS = "OMP_NUM_THREADS"  # torch reads it; a run's command line repeats it
+
+
+@dataclass(frozen=True)
+class Library:
+    """What a row needs to know of a peer before it is loaded. `alone`: why it takes one prompt at a time."""
+
+    options: tuple[Option, ...] = ()
+    alone: str = ""
+
+
+_GUESSED = Option("tokens", 10, "guessed at a time", low=1)
+PEERS = {
+    "transformers": Library(),
+    "transformers-pld": Library((_GUESSED,), "its assisted generation takes one prompt"),
+    "transformers-cb": Library(),
+    "llama.cpp": Library((), "llama-cpp-python has no batching of requests"),
+    "llama.cpp-pld": Library((_GUESSED,), "llama-cpp-python has no batching of requests"),
+}
 
 
 @dataclass(frozen=True)
@@ -31,29 +53,47 @@ class Plan:
     max_tokens: int = 128
     prompts: int | None = None  # the first so many of each category
     repeat: int = 1
+    batch: int = 1  # prompts side by side
     temperature: float = 0.0
     seed: int = 0
-    threads: int | None = None  # None: what torch chooses
     out: str | None = None
 
     def __post_init__(self) -> None:
-        for name in ("max_tokens", "prompts", "repeat", "threads"):
+        for name in ("max_tokens", "prompts", "repeat", "batch"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 flag = "--" + name.replace("_", "-")
                 raise UserError(f"{flag} is {value}; allowed is 1 or more; choose a larger number")
-        if self.temperature < 0:
+        if not 0 <= self.temperature < float("inf"):
             raise UserError(f"--temperature is {self.temperature}; allowed is 0 or more; 0 is greedy")
 
     @property
     def command(self) -> str:
         """The command line that measures this again."""
-        words = ["anyorder", "bench"]
+        words = [f"{THREADS}={threads}"] if (threads := os.environ.get(THREADS)) else []
+        words += ["anyorder", "bench"]
         for f in fields(self):
             value = getattr(self, f.name)
-            if f.name == "methods" or value != f.default:
+            if f.name == "temperature" and self.seed:
+                value = f"{value:g}:{self.seed}"
+            if f.name == "methods" or (value != f.default and f.name != "seed"):
                 words += ["--" + f.name.replace("_", "-"), str(value)]
         return shlex.join(words)
+
+
+def drawing(given: str) -> tuple[float, int]:
+    """Temperature and seed, as --temperature names them. Raises UserError.
+
+    >>> drawing("0.8:7")
+    (0.8, 7)
+    """
+    temperature, _, seed = given.partition(":")
+    try:
+        return float(temperature), int(seed or 0)
+    except ValueError:
+        raise UserError(
+            f"--temperature is {given!r}; allowed is a number or number:seed; for example 0.8:7"
+        ) from None
 
 
 @dataclass(frozen=True)
@@ -67,6 +107,7 @@ class Entry:
     method: str
     options: Mapping[str, Any] = field(default_factory=dict)
     claim: str | None = None
+    parts: tuple[Entry, ...] = ()  # of a mix: the methods its prompts take in turn
 
     @property
     def peer(self) -> bool:
@@ -74,15 +115,22 @@ class Entry:
 
     @property
     def exact(self) -> bool:
+        if self.parts:
+            return all(part.exact for part in self.parts)
         return not self.peer and registry.card(self.method).exact
+
+    def of(self, prompt: int) -> Entry:
+        """What decodes this prompt of the suite."""
+        return self.parts[prompt % len(self.parts)] if self.parts else self
 
 
 def entries(plan: Plan) -> list[Entry]:
     """The rows of a plan, the plain loop first. Raises UserError for what is unknown or named twice."""
     plain = "sample" if plan.temperature else "greedy"
     rows = [Entry(plain, plain, claim="text")]
-    for spec in filter(None, (part.strip() for part in plan.methods.split(","))):
-        row = _entry(spec, plan.temperature)
+    outside = re.split(r",(?![^(]*\))", plan.methods)  # commas in parentheses are a mix's mistake
+    for spec in filter(None, (part.strip() for part in outside)):
+        row = _mix(spec, plan) if spec.startswith("mix(") else _entry(spec, plan)
         if row.label in [r.label for r in rows[1:]]:
             raise UserError(
                 f"--methods names {spec} twice; a row is measured once; use --repeat to measure again"
@@ -92,28 +140,54 @@ def entries(plan: Plan) -> list[Entry]:
     return rows
 
 
-def _entry(spec: str, temperature: float) -> Entry:
-    name, *settings = re.split(r":(?=[a-z_]+=)", spec)  # a value may contain a colon
-    options: dict[str, Any] = {}
-    if ":" in name or (name in PEERS and settings):
+def _mix(spec: str, plan: Plan) -> Entry:
+    """A row of several methods. Raises UserError."""
+    inside = spec[len("mix(") :].removesuffix(")")
+    parts = tuple(_entry(part.strip(), plan) for part in inside.split("+")) if "," not in inside else ()
+    if not spec.endswith(")") or len(parts) < 2 or any(part.peer for part in parts):
         raise UserError(
-            f"--methods got {spec!r}; allowed is name:option=value:option=value, and no option for peers"
+            f"--methods got {spec!r}; allowed is mix(method+method), two of our methods or more; "
+            "join them by + and close the parenthesis"
         )
-    if name in PEERS:
-        return Entry(spec, name)
+    if plan.batch < 2:
+        raise UserError(f"row {spec} runs methods side by side and --batch is 1; give --batch 2 or more")
+    claim = "text" if all(part.claim == "text" for part in parts) else None
+    return Entry(spec, "mix", claim=claim, parts=parts)
+
+
+def _entry(spec: str, plan: Plan) -> Entry:
+    """A row of one method or peer. Raises UserError."""
+    name, *settings = re.split(r":(?=[a-z_]+=)", spec)  # a value may contain a colon
+    if ":" in name:
+        raise UserError(f"--methods got {spec!r}; allowed is name:option=value:option=value")
     try:
-        card = registry.card(name)
-        known = {option.name: option for option in registry.options(name)}
-        for setting in settings:
-            key, _, value = setting.partition("=")
-            if key not in known:
-                card.settle({key: value})  # says which options there are
-            text = known[key].type is str
-            options[key] = known[key].parse(value.replace("+", ",") if text else value)
+        known = {option.name: option for option in _options(name)}
+        options = dict(_setting(name, known, setting) for setting in settings)
     except ValueError as error:
-        hint = f"; peers are {', '.join(PEERS)}" if name not in registry.cards() else ""
-        raise UserError(f"--methods: {error}{hint}") from error
-    return Entry(spec, name, options, _claim(name, options, temperature))
+        raise UserError(f"--methods: {error}") from error
+    if name not in PEERS:
+        return Entry(spec, name, options, _claim(name, options, plan.temperature))
+    if plan.batch > 1 and (why := PEERS[name].alone):
+        raise UserError(f"row {spec} cannot run with --batch {plan.batch}: {why}; leave one of them out")
+    return Entry(spec, name, options)
+
+
+def _options(name: str) -> tuple[Option, ...]:
+    if name in PEERS:
+        return PEERS[name].options
+    try:
+        return registry.options(name)
+    except ValueError as error:
+        raise ValueError(f"{error}; peers are {', '.join(PEERS)}") from error
+
+
+def _setting(name: str, known: Mapping[str, Option], setting: str) -> tuple[str, Any]:
+    key, _, value = setting.partition("=")
+    if key not in known:
+        there = ", ".join(known) or "none"
+        raise ValueError(f"{name} has no option {key!r}; its options: {there}; choose one of these")
+    text = known[key].type is str
+    return key, known[key].parse(value.replace("+", ",") if text else value)
 
 
 def _claim(name: str, options: Mapping[str, Any], temperature: float) -> str | None:

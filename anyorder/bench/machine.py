@@ -1,15 +1,19 @@
-"""Where a number was measured: processor, memory, versions, commit."""
+"""Where a number was measured: processor, memory and its bandwidth, versions, commit."""
 
 from __future__ import annotations
 
 import os
 import platform
 import subprocess
+import time
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 PACKAGE = Path(__file__).parent.parent
+READ = 2**29  # bytes read to measure the bandwidth: far more than any cache holds
+PACKAGES = ("anyorder", "torch", "transformers", "llama-cpp-python")
 
 
 def hardware() -> dict[str, Any]:
@@ -18,7 +22,7 @@ def hardware() -> dict[str, Any]:
 
     return {
         "cpu": cpu_model(), "cores": cores(), "threads": torch.get_num_threads(), "memory_gb": memory(),
-        "system": f"{platform.system()} {platform.release()}",
+        "bandwidth_gb_s": round(bandwidth() / 1e9, 1), "system": f"{platform.system()} {platform.release()}",
     }  # fmt: skip
 
 
@@ -48,9 +52,22 @@ def memory() -> float | None:
         return None
 
 
+@cache
+def bandwidth() -> float:
+    """Bytes per second that all threads together read from memory; measured once, the best of several."""
+    import torch
+
+    array, seconds = torch.ones(READ // 4), []
+    for _ in range(10):
+        start = time.perf_counter()
+        array.sum()
+        seconds.append(time.perf_counter() - start)
+    return READ / min(seconds)
+
+
 def versions() -> dict[str, str | None]:
     found: dict[str, str | None] = {"python": platform.python_version()}
-    for name in ("anyorder", "torch", "transformers"):
+    for name in PACKAGES:
         try:
             found[name] = version(name)
         except PackageNotFoundError:

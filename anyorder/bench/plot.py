@@ -47,7 +47,8 @@ def draw(said: Mapping[str, Any], file: Path) -> None:
 
 def _title(said: Mapping[str, Any]) -> str:
     hard = said["hardware"]
+    batch = f" in batches of {said['batch']}" if said["batch"] > 1 else ""
     return (
-        f"{said['model']} {said['precision']}, {said['measured']} prompts of {Path(said['suite']).stem}, "
-        f"up to {said['max_tokens']} tokens\n{hard['cpu']}, {hard['threads']} threads"
+        f"{said['model']} {said['precision']}, {said['measured']} prompts of {Path(said['suite']).stem}"
+        f"{batch}, up to {said['max_tokens']} tokens\n{hard['cpu']}, {hard['threads']} threads"
     )

@@ -16,9 +16,11 @@ from anyorder.errors import UserError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from anyorder.bench.measure import Measured
+    from anyorder.bench.record import Measured
 
-HEAD = ("method", "tok/s", "speed-up", "tok/run", "runs", "equal")
+HEAD = ("method", "tok/s", "speed-up", "tok/run", "runs", "roofline", "equal")
+LEFT = (0, 6)  # columns of words
+WIDE = 6  # methods side by side in a table of speed-ups, as many as a narrow terminal shows
 
 
 def report(measured: Measured, spell: Spell = str) -> dict[str, Any]:
@@ -29,7 +31,7 @@ def report(measured: Measured, spell: Spell = str) -> dict[str, Any]:
     return {
         "rows": rows(measured, spell),
         "hardware": machine.hardware(), "versions": machine.versions(), "seed": plan.seed,
-        "commit": machine.commit(), "model": plan.model, "precision": plan.precision, "batch": 1,
+        "commit": machine.commit(), "model": plan.model, "precision": plan.precision, "batch": plan.batch,
         "max_tokens": plan.max_tokens, "temperature": plan.temperature, "suite": plan.suite,
         "prompts": len(measured.prompts), "measured": measured.finished, "stopped": measured.stopped,
         "repeat": plan.repeat, "prompt_tokens": measured.prompt_tokens,
@@ -61,8 +63,9 @@ def equality(row: Mapping[str, Any]) -> str:
 def cells(row: Mapping[str, Any]) -> list[str]:
     """One line of the main table."""
     per_run = "" if row["tokens_per_run"] is None else f"{row['tokens_per_run']:.2f}"
-    runs = "" if row["runs"] is None else str(row["runs"])
-    return [row["method"], f"{row['tokens_per_second']:.1f}", speedup(row), per_run, runs, equality(row)]
+    share = "" if row["roofline"] is None else f"{row['roofline']:.0%}"
+    head = [row["method"], f"{row['tokens_per_second']:.1f}", speedup(row)]
+    return [*head, per_run, str(row["runs"]), share, equality(row)]
 
 
 def categories(table: Sequence[Mapping[str, Any]]) -> list[list[str]]:
@@ -74,8 +77,9 @@ def categories(table: Sequence[Mapping[str, Any]]) -> list[list[str]]:
 
 
 def notes(said: Mapping[str, Any]) -> list[str]:
-    """Sentences below the tables: refusals with their places, ties, an early end."""
-    lines = []
+    """Sentences below the tables: other weights, refusals with their places, ties, an early end."""
+    others = [row for row in said["rows"] if row["precision"] != said["precision"]]
+    lines = [f"{row['method']}: its weights are {row['precision']}" for row in others]
     for row in said["rows"]:
         bugs = [d for d in row["divergences"] if d["verdict"] == "bug"]
         if bugs:
@@ -102,10 +106,11 @@ def place(d: Mapping[str, Any]) -> str:
 def setting(said: Mapping[str, Any]) -> str:
     """Where and how it was measured, in one line."""
     hard, version = said["hardware"], said["versions"]
+    batch = f" in batches of {said['batch']}" if said["batch"] > 1 else ""
     return (
-        f"{said['model']} {said['precision']}, {said['measured']} prompts of {said['suite']}, up to "
-        f"{said['max_tokens']} tokens, {hard['cpu']}, {hard['threads']} threads, torch {version['torch']}, "
-        f"transformers {version['transformers']}"
+        f"{said['model']} {said['precision']}, {said['measured']} prompts of {said['suite']}{batch}, up to "
+        f"{said['max_tokens']} tokens, {hard['cpu']}, {hard['threads']} threads, "
+        f"{hard['bandwidth_gb_s']:g} GB/s, torch {version['torch']}, transformers {version['transformers']}"
     )
 
 
@@ -121,19 +126,18 @@ def show(said: Mapping[str, Any], console: Console) -> None:
         left: Any = {"title_justify": "left", "title_style": ""}
         main = Table(title=setting(said), box=box.SIMPLE_HEAD, **left)
         for i, name in enumerate(HEAD):
-            main.add_column(name, justify="left" if i in (0, 5) else "right", no_wrap=i == 0)
+            main.add_column(name, justify="left" if i in LEFT else "right", no_wrap=i == 0)
         for row in said["rows"]:
             main.add_row(*cells(row))
         console.print(main)
         head, *lines = categories(said["rows"])
-        if len(lines) > 1 and len(head) > 1:
+        for start in range(1, len(head), WIDE) if len(lines) > 1 else ():
             table = Table(title="speed-up by category", box=box.SIMPLE_HEAD, **left)
-            for i, name in enumerate(head):
-                table.add_column(
-                    name, justify="right" if i else "left", overflow="fold", min_width=7 if i else 13
-                )
+            table.add_column(head[0], min_width=13)
+            for name in head[start : start + WIDE]:
+                table.add_column(name, justify="right", overflow="fold", min_width=7)
             for line in lines:
-                table.add_row(*line)
+                table.add_row(line[0], *line[start : start + WIDE])
             console.print(table)
     for note in notes(said):
         console.print(note, markup=False, highlight=False)
@@ -144,7 +148,7 @@ def markdown(said: Mapping[str, Any]) -> str:
     lines = [f"# {said['model']}, {said['precision']}", "", setting(said) + ".", ""]
     lines += ["```", said["command"], "```", ""]
     if said["rows"]:
-        lines += _grid([list(HEAD), *map(cells, said["rows"])], left=(0, 5))
+        lines += _grid([list(HEAD), *map(cells, said["rows"])], left=LEFT)
         by = categories(said["rows"])
         if len(by) > 2 and len(by[0]) > 1:
             lines += ["", "Speed-up by category:", "", *_grid(by)]

@@ -8,54 +8,58 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from anyorder.bench.entries import METHODS
+from anyorder.bench.entries import METHODS, PEERS
 from anyorder.cli.start import quick_start
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from anyorder.bench.measure import Bench, Measured
+    from anyorder.bench.entries import Entry, Plan
+    from anyorder.bench.measure import Bench
+    from anyorder.bench.record import Measured
+    from anyorder.bench.suites import Prompt
+
+
+ROWS = (
+    "rows, by comma: name or name:option=value, in a value + is a comma; 'mix(a+b)': a batch whose prompts "
+    f"take methods a and b in turn, + only joins; peers: {', '.join(PEERS)}"
+)
 
 
 def bench(
-    methods: Annotated[
-        str, typer.Option(help="rows: name or name:option=value, by comma; also the peer transformers")
-    ] = METHODS,
+    methods: Annotated[str, typer.Option(help=ROWS)] = METHODS,
     suite: Annotated[str, typer.Option(help="quick, or a file like Spec-Bench, GSM8K, HumanEval")] = "quick",
     model: Annotated[str, typer.Option(help="short name, hub id, folder or GGUF file")] = "smollm2",
-    precision: Annotated[str, typer.Option(help="fp32 or bf16")] = "bf16",
+    precision: Annotated[str, typer.Option(help="of our weights, like fp32 or bf16")] = "bf16",
     max_tokens: Annotated[int, typer.Option(help="most tokens written for a prompt")] = 128,
     prompts: Annotated[int | None, typer.Option(help="only the first so many of each category")] = None,
     repeat: Annotated[int, typer.Option(help="times each prompt is measured; medians count")] = 1,
-    temperature: Annotated[float, typer.Option(help="0: the likeliest token; above: draws")] = 0.0,
-    seed: Annotated[int, typer.Option(help="of all draws")] = 0,
-    threads: Annotated[int | None, typer.Option(help="processor threads; default: torch's choice")] = None,
+    batch: Annotated[int, typer.Option(help="prompts decoded side by side")] = 1,
+    temperature: Annotated[
+        str, typer.Option(help="0: the likeliest token; above: draws; T:SEED names their seed")
+    ] = "0",
     out: Annotated[str | None, typer.Option(help="folder for bench.json, bench.md and bench.png")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout, tables on stderr")] = False,
 ) -> None:
     """The plain loop and each method in turn, same process, same prompts. An exact method whose text differs
-    from the plain loop's by more than rounding gets no speed-up. Ctrl-C keeps what was measured."""
+    from the plain loop's by more than rounding gets no speed-up. Ctrl-C keeps what was measured. The
+    processor's threads are torch's choice, or OMP_NUM_THREADS."""
     from rich.console import Console
 
     from anyorder.bench import report
-    from anyorder.bench.entries import Plan, entries
+    from anyorder.bench.entries import Plan, drawing, entries
     from anyorder.bench.suites import read_suite
 
+    heat, seed = drawing(temperature)
     plan = Plan(
-        methods, suite, model, precision, max_tokens, prompts, repeat, temperature, seed, threads, out
-    )
+        methods=methods, suite=suite, model=model, precision=precision, max_tokens=max_tokens,
+        prompts=prompts, repeat=repeat, batch=batch, temperature=heat, seed=seed, out=out,
+    )  # fmt: skip
     rows, chosen = entries(plan), read_suite(suite, prompts)  # refuse before seconds go into loading
     folder = report.check_folder(out) if out else None
 
     errors = Console(stderr=True)
-    try:
-        with quick_start():
-            from anyorder.bench.measure import prepare
-
-            ready = prepare(plan, rows, chosen)
-    except KeyboardInterrupt:
-        errors.print("stopped before the first prompt")
-        raise typer.Exit(130) from None
+    ready = _ready(plan, rows, chosen, errors)
     measured = _measured(ready, errors)
     said = report.report(measured, ready.spell)
     report.show(said, errors if as_json else Console())
@@ -66,6 +70,18 @@ def bench(
         print(json.dumps(said, ensure_ascii=False))
     if measured.stopped:
         raise typer.Exit(130)
+
+
+def _ready(plan: Plan, rows: list[Entry], chosen: list[Prompt], errors: Console) -> Bench:
+    """Everything loaded."""
+    try:
+        with quick_start():
+            from anyorder.bench.measure import prepare
+
+            return prepare(plan, rows, chosen)
+    except KeyboardInterrupt:
+        errors.print("stopped before the first prompt")
+        raise typer.Exit(130) from None
 
 
 def _measured(ready: Bench, errors: Console) -> Measured:

@@ -145,6 +145,3 @@ class Canvas:
             assert len(score) == len(self.rows), "one score for each row of the canvas"
             self.score = list(score)
         return Written(kept, cells, tuple(ended))
-
-
-__all__ = ["Canvas", "Cells", "Stop", "Tokens"]

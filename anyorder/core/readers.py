@@ -1,11 +1,14 @@
 """Readers: from an answer to something small. The only place where methods meet tensors.
 
-A reader gets the shaped answer and the request's chance, and returns plain numbers (or a small tensor). Each
-result is a list over the live rows.
+A reader gets the shaped answer and the request's chance, and returns a list of small results over live rows.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache, lru_cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -16,6 +19,40 @@ from anyorder.core.chance import Chance
 from anyorder.core.types import Answer, Reader
 
 
+def together(reader: Reader) -> Reader:
+    """Marks a reader that draws nothing and gives a list over rows (or a tuple of such, or None): requests
+    with the same one are read at once."""
+    reader.together = True  # type: ignore[attr-defined]
+    return reader
+
+
+def read_together(reader: Reader, answers: Sequence[Answer]) -> list[Any]:
+    """What the reader says of each answer, from one reading of all."""
+    if len(answers) == 1:
+        return [reader(answers[0], Chance())]
+    rows, ends, lines = [], [0], 0
+    for answer in answers:
+        rows += [replace(mine, start=mine.start + lines) for mine in answer.rows]
+        lines += len(answer.logits)
+        ends.append(len(rows))
+    said = reader(Answer(_side_by_side([answer.logits for answer in answers]), tuple(rows)), Chance())
+    return [_share(said, slice(a, b)) for a, b in pairwise(ends)]
+
+
+def _share(said: Any, rows: slice) -> Any:
+    return tuple(_share(one, rows) for one in said) if isinstance(said, tuple) else said and said[rows]
+
+
+def _side_by_side(parts: Sequence[Tensor]) -> Tensor:
+    """The parts as one tensor; not copied where they lie one after the other, as a net leaves them."""
+    first, place = parts[0], parts[0].storage_offset()
+    for x in parts:
+        if x.data_ptr() != first.data_ptr() + (place - first.storage_offset()) * x.itemsize:
+            return torch.cat(list(parts))
+        place += x.numel()
+    return first.as_strided((sum(map(len, parts)), first.shape[1]), first.stride())
+
+
 def ends(answer: Answer) -> Tensor:
     """[L, V] the lines that speak about the cell after each live row's text."""
     if len(answer.rows) == len(answer.logits):
@@ -23,6 +60,7 @@ def ends(answer: Answer) -> Tensor:
     return answer.logits[[lines.start for lines in answer.rows]]
 
 
+@together
 def argmax(answer: Answer, chance: Chance) -> list[int]:
     """The likeliest next token of each live row; the lowest id where several are likeliest."""
     return ends(answer).argmax(-1).tolist()
@@ -30,11 +68,8 @@ def argmax(answer: Answer, chance: Chance) -> list[int]:
 
 def sample(answer: Answer, chance: Chance) -> list[int]:
     """A draw from each live row's next-token law."""
-    logits = ends(answer)
-    return [
-        chance.pick(line, lines.row, lines.position(0))
-        for line, lines in zip(logits, answer.rows, strict=True)
-    ]
+    pairs = zip(ends(answer), answer.rows, strict=True)
+    return [chance.pick(line, lines.row, lines.position(0)) for line, lines in pairs]
 
 
 def log_probs(answer: Answer, chance: Chance) -> Tensor:
@@ -69,15 +104,18 @@ def sample_with_confidence(answer: Answer, chance: Chance) -> list[tuple[list[in
     return _cells(answer, chance, best=False)
 
 
+@together
 def every_argmax(answer: Answer, chance: Chance) -> list[np.ndarray]:
     """For each live row: [lines] the likeliest token after its end and after each guess."""
     best = answer.logits.argmax(-1).cpu().numpy()
     return [best[lines.start : lines.start + lines.count] for lines in answer.rows]
 
 
+@cache
 def every_top(k: int) -> Reader:
     """For each live row: [lines, k] the likeliest tokens after its end and after each guess, best first."""
 
+    @together
     def read(answer: Answer, chance: Chance) -> list[np.ndarray]:
         best = answer.logits.topk(k)[1].cpu().numpy()
         return [best[lines.start : lines.start + lines.count] for lines in answer.rows]
@@ -85,15 +123,17 @@ def every_top(k: int) -> Reader:
     return read
 
 
+@together
 def nothing(answer: Answer, chance: Chance) -> None:
     """For drafters that learn nothing from the target."""
-    return None
 
 
+@lru_cache
 def both(first: Reader, second: Reader) -> Reader:
     """Two small results off one answer."""
 
     def read(answer: Answer, chance: Chance) -> tuple[Any, Any]:
         return first(answer, chance), second(answer, chance)
 
-    return read
+    alike = getattr(first, "together", False) and getattr(second, "together", False)
+    return together(read) if alike else read

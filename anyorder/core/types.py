@@ -5,8 +5,8 @@ Decoding is choosing which cells to make true next. A method is a generator that
 >>> token = yield Ask(argmax)                  # run a net once, read something small off its answer
 >>> yield Commit([[t] for t in token])         # make it true
 
-Letters used for shapes everywhere: H rows, N guesses of one row, M lines of an answer, K tokens written to
-one row, V vocabulary, D width. `p` is the target's law of a token, `q` a drafter's.
+Letters for shapes: H rows, N guesses of a row, M lines of an answer, K tokens written to a row, V vocabulary,
+D width. `p` is the target's law of a token, `q` a drafter's.
 """
 
 from __future__ import annotations
@@ -157,9 +157,7 @@ class Ask:
 class Commit:
     """Make tokens true. The flow receives a `Written`."""
 
-    token: (
-        Tokens  # one list for each live row, or for each new row of `parents`: appended, or written at `at`
-    )
+    token: Tokens  # one list for each live row, or new row of `parents`: appended, or written at `at`
     at: Cells | None = None  # any-order canvases: one list of positions for each live row
     parents: tuple[int, ...] | None = None  # new row h continues old row parents[h]: fork, prune, reorder
     score: tuple[float, ...] | None = None  # [H]
@@ -183,14 +181,17 @@ class Net(Protocol):
 
     vocab: int  # V
     context: int  # longest text, tokens
-    can: frozenset[str]  # of "tree", "rows", "hidden", "layers", "any-order", "stale"
+    can: frozenset[str]  # of "tree", "rows", "pack" (many asks in one run), "hidden", "layers", "any-order"
 
-    def __call__(self, asks: Sequence[tuple[Ask, Canvas]]) -> list[Answer]:
-        """Catch up with all text not yet computed, add the guesses, answer every ask from one run."""
+    def __call__(self, asks: Sequence[tuple[Ask, Canvas]]) -> Sequence[Answer | Exception | None]:
+        """Catch up with all text not yet computed, add the guesses, answer the asks from one run.
+
+        None puts an ask off to the next run; an exception says why this one cannot be answered.
+        """
         ...
 
-    def follow(self, canvas: Canvas, commit: Commit) -> None:
-        """Drop what no longer spells the text."""
+    def follow(self, canvas: Canvas, commit: Commit | None) -> None:
+        """Drop what no longer spells the text. None: the canvas is over."""
         ...
 
 

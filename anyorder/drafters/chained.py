@@ -6,8 +6,8 @@ from weakref import WeakKeyDictionary
 
 from anyorder.card import Card, Option, Setting
 from anyorder.core.canvas import Canvas
-from anyorder.core.drafter import Drafter, Trees
 from anyorder.core.types import Ask, Tree
+from anyorder.drafter import Drafter, Trees
 from anyorder.drafters.merged import led, team
 
 CARD = Card(

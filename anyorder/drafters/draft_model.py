@@ -11,8 +11,8 @@ import torch
 from anyorder.card import Card, Option, Setting
 from anyorder.core.canvas import Canvas
 from anyorder.core.chance import Chance
-from anyorder.core.drafter import Drafter, Trees
 from anyorder.core.types import Answer, Ask, chain
+from anyorder.drafter import Drafter, Trees
 
 CARD = Card(
     name="draft_model",

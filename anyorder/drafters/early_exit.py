@@ -4,7 +4,7 @@ The net "exit" is the target cut after `layer` blocks, with the target's final n
 """
 
 from anyorder.card import Card, Option, Setting
-from anyorder.core.drafter import Drafter
+from anyorder.drafter import Drafter
 from anyorder.drafters.draft_model import chained_drafts
 
 CARD = Card(

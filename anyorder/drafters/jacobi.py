@@ -8,9 +8,9 @@ from weakref import WeakKeyDictionary
 
 from anyorder.card import Card, Option, Setting
 from anyorder.core.canvas import Canvas
-from anyorder.core.drafter import Drafter, by_row
 from anyorder.core.readers import every_argmax
 from anyorder.core.types import Tree, chain
+from anyorder.drafter import Drafter, by_row
 
 CARD = Card(
     name="jacobi",

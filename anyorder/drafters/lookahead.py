@@ -13,9 +13,9 @@ import numpy as np
 
 from anyorder.card import Card, Option, Setting
 from anyorder.core.canvas import Canvas
-from anyorder.core.drafter import Drafter, by_row
 from anyorder.core.readers import every_argmax
 from anyorder.core.types import Tree
+from anyorder.drafter import Drafter, by_row
 
 CARD = Card(
     name="lookahead",

@@ -7,8 +7,8 @@ from weakref import WeakKeyDictionary
 from anyorder.card import Card, Option, Setting
 from anyorder.core.canvas import Canvas
 from anyorder.core.chance import Chance
-from anyorder.core.drafter import Draft, Drafter, Learn, Trees
 from anyorder.core.types import Answer, Ask, Tree
+from anyorder.drafter import Draft, Drafter, Learn, Trees
 
 CARD = Card(
     name="merged",

@@ -6,8 +6,8 @@ import numpy as np
 
 from anyorder.card import Card, Option, Setting
 from anyorder.core.canvas import Canvas
-from anyorder.core.drafter import Drafter, by_row
 from anyorder.core.types import Tree, chain
+from anyorder.drafter import Drafter, by_row
 
 CARD = Card(
     name="prompt_lookup",

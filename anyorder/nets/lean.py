@@ -1,36 +1,40 @@
-"""A lean body for models of the Llama shape on a CPU: the same weights, fewer and larger products.
+"""A lean body for models of the Llama shape on a CPU: the same weights, packed once, and few calls a step.
 
-A stock model's step on a CPU is half spent in small operations and in weights that are reordered at every
-call. Here the weights are packed once, queries, keys and values are one product, gate and up another, and a
-step is one straight function. `lean` builds it from a loaded stock model and checks it against that model
-before it is used; a model of another shape, or one that does not agree, keeps its stock body.
+A stock model's step on a CPU is spent in small operations and in weights that are reordered at every call.
+Here a layer is four matrix products (`nets.products`) and four fused operations between them (`nets.fused`),
+on float32 sums throughout. `lean` takes the weights from a loaded stock model and checks the body against
+that model before it is used; a model of another shape, or one that does not agree, keeps its stock body.
 """
 
 from __future__ import annotations
 
+from array import array
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
-from anyorder.nets.kernels import Product, product
-from anyorder.nets.pool import Pool, added, attend, reach, sights
+from anyorder.nets import fused
+from anyorder.nets.feed import Feed
+from anyorder.nets.pool import Store
+from anyorder.nets.products import PACKED, Product, Rows, product, rows
 from anyorder.nets.stock import Stock
 
 SHAPED = ("llama", "mistral", "qwen2")  # transformers model types whose layers are these, and no more
+TURNED = ("default", "linear", "llama3", "yarn")  # kinds of rotation that do not depend on the text's length
 
 
 @dataclass(frozen=True, slots=True)
 class Layer:
     """One block's weights."""
 
-    norm: Tensor  # [D]
+    norm: np.ndarray  # [D]
     qkv: Product  # D -> (heads + 2 groups) * width
     out: Product
-    norm_after: Tensor  # [D]
+    norm_after: np.ndarray  # [D]
     gate_up: Product  # D -> 2 * inner
     down: Product
 
@@ -39,124 +43,173 @@ class Layer:
 class Lean:
     """The body; see `nets.causal.Body`."""
 
+    precision: str
     vocab: int
     context: int
-    window: int | None
+    window: int  # cells that a cell looks back on
     heads: int
     groups: int
     width: int
-    epsilon: float
+    epsilon: np.float32
     embed: Tensor  # [V, D]
-    rotary: nn.Module  # the stock model's own: positions -> cos, sin
+    turns: np.ndarray  # [W] how far a head turns from one position to the next
+    swell: np.float32  # what turned heads are multiplied by, in some long-context models
     layers: tuple[Layer, ...]
-    norm: Tensor
+    norm: np.ndarray
     head: Product
+
+    @property
+    def kind(self) -> torch.dtype:
+        """Of cached keys and values."""
+        return torch.float32 if self.precision == "fp32" else torch.bfloat16
+
+    @property
+    def cell_bytes(self) -> int:
+        """Cache bytes of one cell."""
+        return 2 * len(self.layers) * self.groups * self.width * self.kind.itemsize
 
     def first(self, count: int) -> Lean:
         """The body cut after `count` blocks."""
         return replace(self, layers=self.layers[:count])
 
-    def __call__(
-        self,
-        ids: Tensor,
-        positions: Tensor,
-        sees: np.ndarray,
-        pool: Pool,
-        lines: Tensor,
-        layers: list[int],
-    ) -> tuple[Tensor, Tensor, dict[int, Tensor]]:
-        x = functional.embedding(ids, self.embed)  # [Q, D]
-        cos, sin = (t[0, :, None] for t in self.rotary(x, positions[None]))  # [Q, 1, width]
-        half = self.width // 2
-        sin = torch.cat([-sin[..., :half], sin[..., half:]], -1)  # the sign of the rotation, applied once
-        if self.window is not None:
-            sees = pool.near(sees, self.window)
-        share = self.heads // self.groups
-        looks = [(a, b, s, added(sees[a:b, :s], share, x.dtype)) for a, b, s in sights(sees)]
-        turned = self.heads + self.groups  # queries and keys are turned, values are not
-        inner = {}
+    def store(self, slots: int) -> Store:
+        return Store(len(self.layers), slots, self.groups, self.width, self.kind)
+
+    def __call__(self, feed: Feed, store: Store) -> tuple[Tensor, Tensor, dict[int, Tensor]]:
+        cells = len(feed)
+        x = functional.embedding(torch.tensor(feed.token), self.embed).float()  # [Q, D]
+        sums, look, block = x.numpy(), self._look(feed), self.layers[0]
+        normed = rows(cells, x.shape[1], block.qkv.takes)  # what the products read
+        seen = rows(cells, self.heads * self.width, block.out.takes)
+        gated = rows(cells, block.down.width, block.down.takes)
+        added = Rows(x[:0], sums[:0], np.ones(0, np.float32))
+        inner: dict[int, Tensor] = {}
         for i, layer in enumerate(self.layers):
-            if i in layers:
-                inner[i] = x[lines]
-            qkv = layer.qkv(self._normed(x, layer.norm)).view(len(ids), -1, self.width)
-            qk = qkv[:, :turned]
-            qk = qk * cos + torch.cat([qk[..., half:], qk[..., :half]], -1) * sin
-            key, value = pool.update(
-                qk[:, self.heads :].transpose(0, 1)[None], qkv[:, turned:].transpose(0, 1)[None], i
+            fused.norm(sums, added.flat, added.scale, layer.norm, self.epsilon, normed.flat, normed.scale)
+            if i in feed.layers:
+                inner[i] = x[feed.lines]
+            qkv = layer.qkv(normed)
+            look(qkv.flat, qkv.scale, *store.layer(i), seen.flat, seen.scale)
+            added = layer.out(seen)
+            fused.norm(
+                sums, added.flat, added.scale, layer.norm_after, self.epsilon, normed.flat, normed.scale
             )
-            query = qk[:, : self.heads].transpose(0, 1)[None]
-            seen = [
-                attend(query[:, :, a:b], key[:, :, :s], value[:, :, :s], mask, None)
-                for a, b, s, mask in looks
-            ]
-            x = x + layer.out((seen[0] if len(seen) == 1 else torch.cat(seen, 1))[0])
-            gate, up = layer.gate_up(self._normed(x, layer.norm_after)).chunk(2, -1)
-            x = x + layer.down(functional.silu(gate) * up)
-        hidden = self._normed(x[lines], self.norm)
-        if len(self.layers) in layers:
+            both = layer.gate_up(normed)
+            fused.gate(both.flat, both.scale, gated.flat, gated.scale, cells)
+            added = layer.down(gated)
+        logits, hidden = self._said(sums[feed.lines], added, feed.lines)
+        if len(self.layers) in feed.layers:
             inner[len(self.layers)] = hidden
-        twice = hidden.expand(2, -1) if len(lines) == 1 else hidden  # the head never multiplies a lone row
-        logits = self.head(twice)[: len(lines)]
-        return logits.to(torch.promote_types(logits.dtype, torch.float32)), hidden, inner
+        return logits, hidden, inner
 
-    def _normed(self, x: Tensor, weight: Tensor) -> Tensor:
-        return functional.rms_norm(x, weight.shape, weight, self.epsilon)
+    def _look(self, feed: Feed) -> Any:
+        """Attention of this run's cells; qkv, scale, keys, values, out and its scale are left to be given."""
+        attend = fused.attention(self.width)
+        angles = np.array(feed.position, np.float32)[:, None] * self.turns
+        cos, sin = np.cos(angles) * self.swell, np.sin(angles) * self.swell
+        table, start = feed.table()
+        slot, count = np.array(feed.slot, np.int32), np.array(feed.count, np.int32)
+        seen = np.minimum(count, self.window).astype(np.int32)
+        first = start + count - seen
+        most = int(seen.max())
+        query, scores, sums = (
+            np.empty((len(feed), self.heads, n), np.float32) for n in (self.width, most, self.width)
+        )
+
+        def look(qkv, scale, keys, values, out, scales) -> None:
+            attend(
+                qkv, scale, cos, sin, keys, values, slot, table, first, seen, query, scores, sums, out, scales
+            )  # fmt: skip
+
+        return look
+
+    def _said(self, sums: np.ndarray, added: Rows, lines: list[int]) -> tuple[Tensor, Tensor]:
+        """Logits [M, V] and what the head reads [M, D], of the wanted cells."""
+        read = [rows(len(lines), sums.shape[1], kind) for kind in (torch.float32, self.head.takes)]
+        more, scale = added.flat[lines], added.scale[lines]
+        for out in read:
+            fused.norm(sums, more, scale, self.norm, self.epsilon, out.flat, out.scale)
+            more = more[:0]
+        hidden, said = read[0].tensor[: len(lines)], self.head(read[1])
+        logits = said.tensor[: len(lines)].float()
+        if self.head.takes == torch.uint8:
+            logits *= torch.from_numpy(said.scale[: len(lines), None])
+        return logits, hidden
 
 
-def lean(model: Any) -> Lean | Stock:
-    """The fastest body for a loaded stock model that gives the stock model's answers."""
+def lean(model: Any, precision: str) -> Lean | Stock:
+    """The fastest body for a loaded stock model that gives the stock model's answers.
+
+    Raises ValueError for a precision that only this body has, if it cannot be used.
+    """
     stock = Stock(model)
-    if (
-        stock.device.type != "cpu"
-        or model.config.model_type not in SHAPED
-        or "sliding_attention" in (stock.kinds or ())
-    ):
-        return stock
-    body = _taken(model, stock)
-    return body if body is not None and _agrees(body, stock) else stock
+    body = None
+    if stock.device.type == "cpu" and model.config.model_type in SHAPED:
+        body = _taken(model, stock, precision)
+    if body is not None and _agrees(body, stock):
+        return body
+    if precision in PACKED:
+        raise ValueError(
+            f"precision {precision} needs a model of the Llama shape on a CPU and this is a "
+            f"{model.config.model_type} model on {stock.device.type}; choose fp32 or bf16"
+        )
+    return stock
 
 
-def _taken(model: Any, stock: Stock) -> Lean | None:
+def _taken(model: Any, stock: Stock, precision: str) -> Lean | None:
     """A stock model's weights in lean form; None if its layers hold anything else."""
     config, inner = model.config, model.model
     known = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
+    mixed = stock.window is not None and stock.kinds == {"full_attention", "sliding_attention"}
+    if mixed or config.hidden_act != "silu" or inner.rotary_emb.rope_type not in TURNED:
+        return None
     layers = []
     for block in inner.layers:
         attention, mlp = block.self_attn, block.mlp
         inside = {
             name for part in (attention, mlp) for name, child in part.named_children() if name != "act_fn"
         }
-        if inside != known or config.hidden_act != "silu":
+        if inside != known:
             return None
         layers.append(
             Layer(
-                norm=block.input_layernorm.weight,
-                qkv=product(attention.q_proj, attention.k_proj, attention.v_proj),
-                out=product(attention.o_proj),
-                norm_after=block.post_attention_layernorm.weight,
-                gate_up=product(mlp.gate_proj, mlp.up_proj),
-                down=product(mlp.down_proj),
+                norm=_array(block.input_layernorm.weight),
+                qkv=product(precision, attention.q_proj, attention.k_proj, attention.v_proj),
+                out=product(precision, attention.o_proj),
+                norm_after=_array(block.post_attention_layernorm.weight),
+                gate_up=product(precision, mlp.gate_proj, mlp.up_proj),
+                down=product(precision, mlp.down_proj),
             )
         )
+    everywhere = stock.kinds == {"full_attention"} or stock.window is None
+    kept = torch.float32 if precision == "fp32" else torch.bfloat16
     return Lean(
-        vocab=stock.vocab, context=stock.context, window=None if stock.kinds else stock.window,
+        precision=precision, vocab=stock.vocab, context=stock.context,
+        window=stock.context if everywhere else stock.window or stock.context,
         heads=config.num_attention_heads, groups=config.num_attention_heads // stock.share,
-        width=inner.layers[0].self_attn.head_dim, epsilon=config.rms_norm_eps,
-        embed=inner.embed_tokens.weight, rotary=inner.rotary_emb,
-        layers=tuple(layers), norm=inner.norm.weight, head=product(model.get_output_embeddings()),
+        width=inner.layers[0].self_attn.head_dim, epsilon=np.float32(config.rms_norm_eps),
+        embed=inner.embed_tokens.weight.detach().to(kept),
+        turns=np.tile(_array(inner.rotary_emb.inv_freq), 2),
+        swell=np.float32(inner.rotary_emb.attention_scaling),
+        layers=tuple(layers), norm=_array(inner.norm.weight),
+        head=product("int8" if precision == "int4" else precision, model.get_output_embeddings()),
     )  # fmt: skip
+
+
+def _array(weight: Tensor) -> np.ndarray:
+    return weight.detach().float().numpy().copy()
 
 
 @torch.inference_mode()
 def _agrees(body: Lean, stock: Stock) -> bool:
     """Whether both bodies give the same laws on a short text, up to the precision they compute in."""
-    ids = torch.arange(24) * 977 % stock.vocab
-    everything = torch.arange(len(ids))
-    sees = np.tri(len(ids), reach(len(ids)), dtype=bool)
-    answers = []
-    for either in (body, stock):
-        pool = Pool()
-        pool.aim(list(range(len(ids))), list(range(len(ids))))
-        answers.append(either(ids, everything, sees, pool, everything, [])[0])
-    apart = (answers[0] - answers[1]).std() / answers[1].std()
-    return bool(apart < torch.finfo(stock.dtype).eps ** 0.4)  # fp32 0.002, bf16 0.14; another net: near 1
+    feed, length = Feed(), 24
+    way = feed.begin(array("i"), 0)
+    for i in range(length):
+        feed.step(way, i, i)
+        feed.add(i * 977 % stock.vocab, i, way, i + 1)
+    feed.lines = list(range(length))
+    mine, theirs = body(feed, body.store(length))[0], stock(feed, stock.store(length))[0]
+    apart = ((mine - theirs).std(1) / theirs.std(1)).median()
+    loose = 0.3 if body.precision in PACKED else torch.finfo(stock.dtype).eps ** 0.4  # fp32 0.002, bf16 0.14
+    return bool(apart < loose)  # another net: near 1

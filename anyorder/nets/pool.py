@@ -1,130 +1,126 @@
-"""The key-value pool: the tensors behind `nets.slots`.
+"""The memory behind `nets.slots`: keys and values of every computed cell, in one place of a stated size.
 
-New cells are written into the slots of the current run; what comes back is the used part of the pool, and
-the run's mask says which cell sees which slot. So a tree, forked rows and other requests' rows all lie in one
-run, and nothing is ever copied to be kept. The methods are those a transformers model expects of a cache.
+Memory is reserved at once and touched as it is used, lowest slots first.
 """
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-BLOCK = 64  # slots
-ROWS, FEWEST = 32, 4  # torch's attention takes rows by 32; fewer than 4 left over are summed in another order
+from anyorder.nets.feed import Feed
+
+BLOCK = 64  # stock models look at whole blocks of slots, so that shapes are few
+
+
+def zeros(shape: tuple[int, ...], kind: torch.dtype, device: torch.device | str = "cpu") -> Tensor:
+    """Zeros that take no memory until they are written, where the system can."""
+    if torch.device(device).type != "cpu":
+        return torch.zeros(shape, dtype=kind, device=device)
+    of_bytes = np.zeros((*shape[:-1], shape[-1] * kind.itemsize), dtype=np.uint8)
+    return torch.from_numpy(of_bytes).view(kind)
+
+
+class Store:
+    """Keys and values [slots, groups, width] of every layer, for fused operations."""
+
+    def __init__(self, layers: int, slots: int, groups: int, width: int, kind: torch.dtype):
+        seen = torch.uint16 if kind == torch.bfloat16 else kind
+        both = zeros((layers, 2, slots, groups, width), kind).view(seen).numpy()
+        self.both = [(keys, values) for keys, values in both]
+
+    def layer(self, i: int) -> tuple[np.ndarray, np.ndarray]:
+        return self.both[i]
+
+
+class Layout:
+    """How the cells of a run lie for torch's attention: F families, each of at most C cells over L slots.
+
+    A family is one row of one request: its ways are looked at together, and a mask says which cell sees what.
+    """
+
+    def __init__(self, feed: Feed, device: torch.device | str):
+        families = sorted({feed.family[way] for way in feed.way})
+        members: dict[int, list[int]] = {f: [] for f in families}
+        for i, way in enumerate(feed.way):
+            members[feed.family[way]].append(i)
+        seen = {f: self._seen(feed, members[f]) for f in families}
+        width = max(map(len, members.values()))
+        longest = -(-max(map(len, seen.values())) // BLOCK) * BLOCK
+        cell = np.zeros((len(families), width), dtype=np.int64)
+        back = np.zeros(len(feed), dtype=np.int64)
+        slots = np.zeros((len(families), longest), dtype=np.int64)
+        sees = np.zeros((len(families), width, longest), dtype=bool)
+        depth = np.zeros((len(families), longest), dtype=np.int64)
+        for f, name in enumerate(families):
+            slots[f, : len(seen[name])] = seen[name]
+            for c, i in enumerate(members[name]):
+                mine = np.frombuffer(feed.ways[feed.way[i]], dtype=np.int32)[: feed.count[i]]
+                columns = np.searchsorted(seen[name], mine)
+                sees[f, c, columns], depth[f, columns] = True, np.arange(len(mine))
+                cell[f, c], back[i] = i, f * width + c
+            sees[f, len(members[name]) :, 0] = True  # rows that fill up see something, or they are NaN
+        self.position, self.depth, self.sees = np.array(feed.position)[cell], depth, sees
+        self.cell, self.back, self.slots = (torch.from_numpy(x).to(device) for x in (cell, back, slots))
+
+    @staticmethod
+    def _seen(feed: Feed, cells: list[int]) -> np.ndarray:
+        """All slots that some cell of a family sees, sorted."""
+        far: dict[int, int] = {}
+        for i in cells:
+            far[feed.way[i]] = max(far.get(feed.way[i], 0), feed.count[i])
+        ways = [np.frombuffer(feed.ways[way], dtype=np.int32)[:n] for way, n in far.items()]
+        return np.unique(np.concatenate(ways))
+
+    def mask(self, window: int | None, share: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+        """[F, 1, share * C, L] to add to scores: 0 where a cell is seen, else minus infinity.
+
+        `share`: query heads per key head; their queries lie stacked, so that keys are never repeated.
+        """
+        sees = self.sees
+        if window is not None:
+            sees = sees & (self.position[:, :, None] - self.depth[:, None, :] < window)
+        mask = torch.zeros(sees.shape, dtype=dtype).masked_fill_(torch.from_numpy(~sees), -torch.inf)
+        return mask.repeat(1, share, 1)[:, None].to(device)
 
 
 class Pool:
-    """Keys and values [heads, slots, width] of every layer, grown by doubling."""
+    """Keys and values [groups, slots, width] of every layer, as the cache of a transformers model."""
 
     is_compileable = False
 
-    def __init__(self) -> None:
+    def __init__(self, slots: int):
+        self.size = slots
         self.keys: dict[int, Tensor] = {}
         self.values: dict[int, Tensor] = {}
-        self.where: slice | Tensor = slice(0, 0)  # slots that the cells of this run are written to
-        self.slots: list[int] = []  # the same, as a list
-        self.depth: np.ndarray = np.zeros(0, dtype=int)  # [reach] position of the cell in each slot
-        self.reach = 0  # slots the run sees part of
+        self.slot = torch.zeros(0, dtype=torch.long)  # where the cells of this run go
+        self.layout: Layout | None = None
 
-    def aim(self, slots: list[int], depth: list[int]) -> None:
-        """Prepare for a run whose cells go to the given slots; `depth`: the position of every used slot."""
-        first, self.slots, self.reach = slots[0], slots, reach(len(depth))
-        self.depth = np.zeros(self.reach, dtype=int)
-        self.depth[: len(depth)] = depth
-        if slots == list(range(first, first + len(slots))):
-            self.where = slice(first, first + len(slots))
-        else:
-            self.where = torch.tensor(slots)
+    def aim(self, feed: Feed, device: torch.device) -> Layout:
+        """Prepare for a run."""
+        self.slot = torch.tensor(feed.slot, device=device)
+        self.layout = Layout(feed, device)
+        return self.layout
 
     def update(
         self, keys: Tensor, values: Tensor, layer: int, *unused: Any, **more: Any
     ) -> tuple[Tensor, Tensor]:
-        """Called in every layer with [1, heads, Q, width]; returns [1, heads, reach, width]."""
+        """Called in every layer with [1, groups, Q, width]; returns [F, groups, L, width] with the layout."""
         return self._put(self.keys, keys, layer), self._put(self.values, values, layer)
 
     def _put(self, store: dict[int, Tensor], new: Tensor, layer: int) -> Tensor:
-        pool = store.get(layer)
-        if pool is None or pool.shape[1] < self.reach:
-            size = 1 << (self.reach - 1).bit_length()
-            grown = new.new_zeros((new.shape[1], size, new.shape[3]))
-            if pool is not None:
-                grown[:, : pool.shape[1]] = pool
-            pool = store[layer] = grown
-        if isinstance(self.where, slice):
-            pool[:, self.where] = new[0]
-        else:
-            pool.index_copy_(1, self.where.to(pool.device), new[0])
-        return pool[None, :, : self.reach]
-
-    @torch.inference_mode()
-    def move(self, moves: list[tuple[int, int]]) -> None:
-        """Carry cells from slot to slot, all at once."""
-        old, new = (torch.tensor(side) for side in zip(*moves, strict=True))
-        for store in (self.keys, self.values):
-            for pool in store.values():
-                pool[:, new.to(pool.device)] = pool[:, old.to(pool.device)]
+        assert self.layout is not None, "a run is aimed before it starts"
+        if layer not in store:
+            store[layer] = zeros((new.shape[1], self.size, new.shape[3]), new.dtype, new.device)
+        pool = store[layer]
+        pool.index_copy_(1, self.slot, new[0])
+        seen = pool[:, self.layout.slots].transpose(0, 1)
+        seen.anyorder = self.layout  # type: ignore[attr-defined]  # our attention reads it there
+        return seen
 
     def get_seq_length(self, layer: int = 0) -> int:
         """Asked by models that compute positions themselves; ours are always given."""
-        return self.reach
-
-    def near(self, sees: np.ndarray, window: int) -> np.ndarray:
-        """`sees`, less what lies `window` positions back or more."""
-        gap = self.depth[self.slots][:, None] - self.depth[None, :]
-        return sees & (gap < window)
-
-
-def reach(top: int) -> int:
-    """How many slots are looked at to see those below `top`: whole blocks.
-
-    Sums over slots take their way by whole blocks. If a cell always looks at the same number of blocks, what
-    it does not see adds exact zeros, and it computes the same bits alone and among guesses.
-    """
-    return -(-top // BLOCK) * BLOCK
-
-
-def sights(sees: np.ndarray) -> list[tuple[int, int, int]]:
-    """(first cell, last cell + 1, slots looked at) of neighbouring cells that look equally far."""
-    far = [reach(top) for top in _tops(sees)]
-    cuts = [0, *(i for i in range(1, len(far)) if far[i] != far[i - 1]), len(far)]
-    return [(a, b, far[a]) for a, b in pairwise(cuts)]
-
-
-def by_sight(sees: np.ndarray) -> list[int]:
-    """An order of the cells in which those that look equally far are neighbours; parents stay first."""
-    far = [reach(top) for top in _tops(sees)]
-    return sorted(range(len(far)), key=far.__getitem__)
-
-
-def _tops(sees: np.ndarray) -> list[int]:
-    return (sees.shape[1] - sees[:, ::-1].argmax(1)).tolist()
-
-
-def added(sees: np.ndarray, share: int, dtype: torch.dtype) -> Tensor:
-    """A mask [1, 1, share * Q, S] to add to scores: 0 where a cell is seen, else minus infinity.
-
-    `share`: query heads per key head; their queries lie stacked, so that keys are never repeated.
-    """
-    mask = torch.zeros(sees.shape, dtype=dtype).masked_fill_(torch.from_numpy(~sees), -torch.inf)
-    return mask.repeat(share, 1)[None, None]
-
-
-def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scale: float | None) -> Tensor:
-    """Attention of a packed run, [1, Q, H * D].
-
-    query [1, H, Q, D], key and value [1, G, S, D], mask from `added`.
-    """
-    heads, cells, width = query.shape[1:]
-    groups = key.shape[1]
-    rows = heads // groups * cells
-    query = query.reshape(1, groups, rows, width)
-    if 0 < (over := rows % ROWS) < FEWEST:
-        query, mask = (functional.pad(x, (0, 0, 0, FEWEST - over)) for x in (query, mask))
-    out = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=scale)[:, :, :rows]
-    return out.reshape(1, heads, cells, width).transpose(1, 2).reshape(1, cells, heads * width)
+        return 0

@@ -8,6 +8,7 @@ accepted guess stays where it is; a fork is another holder. A slot nobody holds 
 from __future__ import annotations
 
 import heapq
+from collections.abc import Sequence
 
 ROOT = -1
 
@@ -22,6 +23,7 @@ class Slots:
         self.holders: list[int] = []  # children and tips; 0 means free
         self.child: dict[tuple[int, int], int] = {}  # (slot, token) -> the slot that continues it
         self.free: list[int] = []  # a heap: lowest first, so that the used part of the pool stays short
+        self.used = 0
 
     @property
     def top(self) -> int:
@@ -30,10 +32,6 @@ class Slots:
             for column in (self.token, self.parent, self.depth, self.holders):
                 column.pop()
         return len(self.holders)
-
-    @property
-    def used(self) -> int:
-        return sum(1 for n in self.holders if n)
 
     def find(self, parent: int, token: int) -> int | None:
         return self.child.get((parent, token))
@@ -52,6 +50,7 @@ class Slots:
             self.depth.append(depth)
             self.holders.append(0)
         self.holders[slot] = 1
+        self.used += 1
         if parent != ROOT:
             self.holders[parent] += 1
         self.child[parent, token] = slot
@@ -70,6 +69,7 @@ class Slots:
             parent = self.parent[slot]
             del self.child[parent, self.token[slot]]
             heapq.heappush(self.free, slot)
+            self.used -= 1
             slot = parent
 
     def _lowest_free(self) -> int:
@@ -78,34 +78,7 @@ class Slots:
             heapq.heappop(self.free)
         return self.free[0] if self.free else top
 
-    def close_up(self, path: list[int], known: int) -> list[tuple[int, int]]:
-        """Move cells of a path, from index `known` on, to lower free slots; the moves (from, to), in order.
-
-        The path is changed in place. A cell that another path runs through stays, and all cells before it.
-        """
-        first = len(path)
-        while first > known and self.holders[path[first - 1]] == 1:
-            first -= 1
-        moves = []
-        for i in range(first, len(path)):
-            old, new = path[i], self._lowest_free()
-            if new >= old:
-                continue
-            heapq.heappop(self.free)
-            for column in (self.token, self.parent, self.depth, self.holders):
-                column[new] = column[old]
-            self.child[self.parent[new], self.token[new]] = new
-            if i + 1 < len(path):
-                below = path[i + 1]
-                del self.child[old, self.token[below]]
-                self.child[new, self.token[below]], self.parent[below] = below, new
-            self.holders[old] = 0
-            heapq.heappush(self.free, old)
-            path[i] = new
-            moves.append((old, new))
-        return moves
-
-    def walk(self, slot: int, tokens: list[int]) -> list[int]:
+    def walk(self, slot: int, tokens: Sequence[int]) -> list[int]:
         """The slots already there for as many of the tokens as possible, continuing from `slot`."""
         found: list[int] = []
         for token in tokens:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from transformers import AttentionInterface
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from anyorder.nets.pool import Pool, added, attend
+from anyorder.nets.feed import Feed
+from anyorder.nets.pool import Layout, Pool
 
 ATTENTION = "anyorder"  # the name our attention is registered under in transformers
 
@@ -27,28 +28,54 @@ def attention(
     s_aux: Tensor | None = None,
     **unused: Any,
 ) -> tuple[Tensor, None]:
-    """What transformers calls in every layer of a model set to "anyorder"; shapes as in `pool.attend`.
+    """What transformers calls in every layer of a model set to "anyorder"; queries [1, H, Q, D],
+    keys and values as our pool returned them, mask from its layout.
 
     Without a mask it is a plain call by somebody else, which transformers' own attention answers.
     """
     if mask is None:
         own = ALL_ATTENTION_FUNCTIONS["sdpa"]
         return own(module, query, key, value, None, dropout=dropout, scaling=scaling, **unused)
+    layout: Layout = key.anyorder  # type: ignore[attr-defined]
+    query = query[0][:, layout.cell].transpose(0, 1)  # [F, H, C, D]
     if softcap is None and s_aux is None:
-        out = attend(query, key, value, mask, scaling)
-        return out.view(1, query.shape[2], query.shape[1], -1), None
-    heads, cells, width = query.shape[1:]
+        out = _stacked(query, key, value, mask, scaling)
+    else:
+        out = _spelt_out(query, key, value, mask, scaling, softcap, s_aux)
+    heads, width = out.shape[1], out.shape[3]
+    return out.transpose(1, 2).reshape(-1, heads, width)[layout.back][None], None
+
+
+def _stacked(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scale: float | None) -> Tensor:
+    """torch's attention, the heads that share keys stacked as queries. [F, H, C, D]"""
+    families, heads, cells, width = query.shape
+    groups = key.shape[1]
+    stacked = query.reshape(families, groups, heads // groups * cells, width)
+    out = functional.scaled_dot_product_attention(stacked, key, value, attn_mask=mask, scale=scale)
+    return out.reshape(families, heads, cells, width)
+
+
+def _spelt_out(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor,
+    scale: float | None,
+    softcap: float | None,
+    sinks: Tensor | None,
+) -> Tensor:
+    """Attention with capped scores, or with a sink for each head that takes attention and gives nothing."""
+    families, heads, cells, width = query.shape
     key, value = (x.repeat_interleave(heads // x.shape[1], 1) for x in (key, value))
-    scores = query @ key.transpose(2, 3) * (width**-0.5 if scaling is None else scaling)
+    scores = query @ key.transpose(2, 3) * (width**-0.5 if scale is None else scale)
     scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
     if softcap is not None:
         scores = torch.tanh(scores / softcap) * softcap
     scores = scores + mask[:, :, :cells]
-    if s_aux is not None:  # a sink that takes attention and gives nothing
-        sink = s_aux.reshape(1, -1, 1, 1).expand(1, heads, cells, 1)
+    if sinks is not None:
+        sink = sinks.reshape(1, -1, 1, 1).expand(families, heads, cells, 1)
         scores = torch.cat([scores, sink.to(scores)], -1)
-    law = scores.softmax(-1)[..., : key.shape[2]].to(value.dtype)
-    return (law @ value).transpose(1, 2).contiguous(), None
+    return scores.softmax(-1)[..., : key.shape[2]].to(value.dtype) @ value
 
 
 AttentionInterface.register(ATTENTION, attention)
@@ -86,37 +113,40 @@ class Stock:
     def _see(self, head: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         self._read = inputs[0]
 
-    def __call__(
-        self,
-        ids: Tensor,
-        positions: Tensor,
-        sees: np.ndarray,
-        pool: Pool,
-        lines: Tensor,
-        layers: list[int],
-    ) -> tuple[Tensor, Tensor, dict[int, Tensor]]:
-        lines = lines.to(self.device)
+    @property
+    def cell_bytes(self) -> int:
+        """Cache bytes of one cell."""
+        config = self.model.config.get_text_config()
+        width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        groups = config.num_attention_heads // self.share
+        return 2 * config.num_hidden_layers * groups * width * self.dtype.itemsize
+
+    def store(self, slots: int) -> Pool:
+        return Pool(slots)
+
+    def __call__(self, feed: Feed, store: Pool) -> tuple[Tensor, Tensor, dict[int, Tensor]]:
+        layout = store.aim(feed, self.device)
+        lines = torch.tensor(feed.lines, device=self.device, dtype=torch.long)
         out = self.model(
-            input_ids=ids[None].to(self.device),
-            position_ids=positions[None].to(self.device),
-            attention_mask=self._masks(sees, pool),
-            past_key_values=pool,
+            input_ids=torch.tensor([feed.token], device=self.device),
+            position_ids=torch.tensor([feed.position], device=self.device),
+            attention_mask=self._masks(layout),
+            past_key_values=store,
             use_cache=True,
             logits_to_keep=lines,
-            output_hidden_states=bool(layers),
+            output_hidden_states=bool(feed.layers),
         )
         assert self._read is not None, "the model did not call its output head"
-        inner = {i: out.hidden_states[i][0, lines] for i in layers}
+        inner = {i: out.hidden_states[i][0, lines] for i in feed.layers}
         wide = torch.promote_types(out.logits.dtype, torch.float32)
         return out.logits[0].to(wide), self._read[0], inner
 
-    def _masks(self, sees: np.ndarray, pool: Pool) -> Tensor | dict[str, Tensor]:
+    def _masks(self, layout: Layout) -> Tensor | dict[str, Tensor]:
         """The mask, or one for each kind of layer where the model has several."""
 
         def mask(kind: str) -> Tensor:
             window = self.window if kind == "sliding_attention" else None
-            near = sees if window is None else pool.near(sees, window)
-            return added(near, self.share, self.dtype).to(self.device)
+            return layout.mask(window, self.share, self.dtype, self.device)
 
         if self.kinds is None:
             return mask("sliding_attention")

@@ -19,7 +19,7 @@ class ByText:
     """Answers every line with `law(text)`: logits [V] of the token after the text. It has nothing to forget
     but the laws it was told, which never change."""
 
-    can = frozenset({"tree", "rows"})
+    can = frozenset({"tree", "rows", "pack"})
 
     def __init__(self, law: Callable[[tuple[int, ...]], Tensor], context: int = 1 << 16):
         self.law, self.context = law, context
@@ -49,5 +49,5 @@ class ByText:
         said = torch.stack(logits) if logits else self.plain((0,)).new_empty(0, self.vocab)
         return Answer(said, tuple(rows), cells=len(logits))
 
-    def follow(self, canvas: Canvas, commit: Commit) -> None:
+    def follow(self, canvas: Canvas, commit: Commit | None) -> None:
         """A function of the text follows it by itself."""

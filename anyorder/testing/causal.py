@@ -34,7 +34,7 @@ class ToyCausal:
     >>> net.plain([1, 2, 3])  # logits [V] of the next token, computed from nothing
     """
 
-    can = frozenset({"tree", "rows", "hidden", "layers"})
+    can = frozenset({"tree", "rows", "pack", "hidden", "layers"})
 
     def __init__(
         self, seed: int = 0, vocab: int = 13, *, layers: int = 2, context: int = 256, blur: float = 0.0
@@ -103,8 +103,11 @@ class ToyCausal:
         lines = [fresh.index(i) for i in wanted]
         return logits[lines], [x[lines] for x in layers], len(fresh)
 
-    def follow(self, canvas: Canvas, commit: Commit) -> None:
+    def follow(self, canvas: Canvas, commit: Commit | None) -> None:
         if canvas not in self.held:
+            return
+        if commit is None:
+            del self.held[canvas]
             return
         old, rows = self.held[canvas], []
         parents = range(len(old)) if commit.parents is None else commit.parents

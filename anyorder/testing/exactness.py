@@ -35,7 +35,7 @@ class Forgetful:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.net, name)
 
-    def __call__(self, asks: Any) -> list[Answer]:
+    def __call__(self, asks: Any) -> Any:
         self.net.forget()  # type: ignore[attr-defined]
         return self.net(asks)
 

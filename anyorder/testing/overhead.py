@@ -24,7 +24,7 @@ ALLOWED = 50.0  # microseconds per step at batch 1
 class Constant:
     """Answers every ask with the same logits."""
 
-    vocab, context, can = 64, 1 << 30, frozenset({"rows"})
+    vocab, context, can = 64, 1 << 30, frozenset({"rows", "pack"})
 
     def __init__(self) -> None:
         self.logits = torch.arange(64.0)[None]
@@ -32,7 +32,7 @@ class Constant:
     def __call__(self, asks: Sequence[tuple[Ask, Canvas]]) -> list[Answer]:
         return [Answer(self.logits, (Lines(0, 0, len(c.rows[0])),), cells=1) for _, c in asks]
 
-    def follow(self, canvas: Canvas, commit: Commit) -> None:
+    def follow(self, canvas: Canvas, commit: Commit | None) -> None:
         pass
 
 

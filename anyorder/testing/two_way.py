@@ -25,7 +25,7 @@ class ToyTwoWay:
     >>> canvas = Canvas([1, 2], budget=6, mask=net.mask)
     """
 
-    can = frozenset({"rows", "hidden", "layers", "any-order", "stale"})
+    can = frozenset({"rows", "pack", "hidden", "layers", "any-order", "stale"})
 
     def __init__(self, seed: int = 0, vocab: int = 13, *, layers: int = 2, context: int = 256):
         self.vocab, self.context, self.mask = vocab, context, vocab - 1
@@ -79,7 +79,11 @@ class ToyTwoWay:
         spread = [x.new_zeros(n, x.shape[1]).index_copy_(0, torch.tensor(fresh), x) for x in (said, *inner)]
         return spread[0], spread[1:], states
 
-    def follow(self, canvas: Canvas, commit: Commit) -> None:
+    def follow(self, canvas: Canvas, commit: Commit | None) -> None:
+        if commit is None:
+            self.last.pop(canvas, None)
+            self.kept.pop(canvas, None)
+            return
         live = list(self.last.get(canvas, {}))  # the rows of the last run, in order
         keep = dict(zip(live, map(set, commit.keep))) if commit.keep else {}
         self.kept[canvas] = {h: cells for h, cells in keep.items() if h in canvas.live}

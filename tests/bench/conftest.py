@@ -10,7 +10,6 @@ import pytest
 from anyorder import api
 from anyorder.bench.entries import Plan, entries
 from anyorder.bench.measure import Bench
-from anyorder.bench.peer import Peer
 from anyorder.bench.suites import read_suite
 
 
@@ -42,10 +41,14 @@ def make(model: api.Model, tiny_model_folder: Path, suite: Path):
     """A bench on the tiny checkpoint."""
 
     def bench(methods: str, **options) -> Bench:
-        given = {"max_tokens": 12, "precision": "fp32", **options}
-        plan = Plan(methods=methods, suite=str(suite), model=str(tiny_model_folder), **given)
-        rows = entries(plan)
-        peer = Peer(plan.model, plan.precision, model.eos) if any(row.peer for row in rows) else None
-        return Bench(model, rows, read_suite(plan.suite, plan.prompts), plan, peer)
+        given = {
+            "max_tokens": 12,
+            "precision": "fp32",
+            "suite": str(suite),
+            "model": str(tiny_model_folder),
+            **options,
+        }
+        plan = Plan(methods=methods, **given)
+        return Bench(model, entries(plan), read_suite(plan.suite, plan.prompts), plan)
 
     return bench

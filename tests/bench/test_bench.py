@@ -9,7 +9,7 @@ import typer
 from typer.testing import CliRunner
 
 from anyorder.bench import machine, report
-from anyorder.bench.entries import METHODS, Plan, entries
+from anyorder.bench.entries import METHODS, Plan, drawing, entries
 from anyorder.bench.measure import Bench
 from anyorder.bench.rows import rows
 from anyorder.cli.bench import bench
@@ -18,7 +18,7 @@ from anyorder.methods.speculative import speculative
 
 ROW = {
     "method", "tokens_per_second", "speedup", "speedup_overall", "tokens_per_run", "runs", "cells", "prompts",
-    "equal", "ties", "bugs", "exact", "claim", "by_category", "divergences",
+    "equal", "ties", "bugs", "exact", "claim", "precision", "roofline", "by_category", "divergences",
 }  # fmt: skip
 
 
@@ -63,7 +63,9 @@ def test_what_is_claimed_when_sampling():
         ("jacobi:nodes=0", "nodes is '0'; allowed is int from 1"),
         ("jacobi,jacobi", "names jacobi twice"),
         ("jacobi:nodes", "allowed is name:option=value"),
-        ("transformers:a=1", "no option for peers"),
+        ("transformers:a=1", "transformers has no option 'a'; its options: none"),
+        ("llama.cpp-pld:tokens=0", "tokens is '0'; allowed is int from 1"),
+        ("mix(greedy+sample)", "--batch is 1; give --batch 2 or more"),
     ],
 )
 def test_rows_that_cannot_be(methods, said):
@@ -71,13 +73,29 @@ def test_rows_that_cannot_be(methods, said):
         entries(Plan(methods))
 
 
-def test_the_command_line_that_measures_it_again():
+def test_the_command_line_that_measures_it_again(monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     assert Plan().command == f"anyorder bench --methods {METHODS}"
     assert Plan("jacobi", max_tokens=32, out="a b").command == (
         "anyorder bench --methods jacobi --max-tokens 32 --out 'a b'"
     )
-    with pytest.raises(UserError, match="--repeat is 0; allowed is 1 or more"):
-        Plan(repeat=0)
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    assert Plan("mix(a+b)", batch=2, temperature=0.5, seed=7).command == (
+        "OMP_NUM_THREADS=2 anyorder bench --methods 'mix(a+b)' --batch 2 --temperature 0.5:7"
+    )
+    for wrong in ({"repeat": 0}, {"batch": 0}):
+        with pytest.raises(UserError, match=r"is 0; allowed is 1 or more"):
+            Plan(**wrong)
+
+
+def test_temperature_and_seed_are_one_option():
+    assert drawing("0.8") == (0.8, 0)
+    assert drawing("0.8:7") == (0.8, 7)
+    for wrong in ("hot", ":7", "1:2:3"):
+        with pytest.raises(UserError, match="allowed is a number or number:seed"):
+            drawing(wrong)
+    with pytest.raises(UserError, match="--temperature is nan; allowed is 0 or more"):
+        Plan(temperature=float("nan"))
 
 
 # measuring --------------------------------------------------------------------------------------------------
@@ -101,7 +119,7 @@ def test_counts_and_figures(make):
     measured = make("jacobi", repeat=3, prompts=1).measure()
     plain, jacobi = rows(measured)
     assert set(plain) == set(jacobi) == ROW
-    tokens = sum(len(t.run.tokens) for t in measured.takes if t.label == "greedy" and t.repeat == 0)
+    tokens = sum(t.run.written for t in measured.takes if t.label == "greedy" and t.repeat == 0)
     assert (plain["speedup"], plain["tokens_per_run"], plain["runs"]) == (1.0, 1.0, tokens)
     assert jacobi["runs"] <= tokens
     assert jacobi["tokens_per_run"] == round(tokens / jacobi["runs"], 3)
@@ -113,22 +131,13 @@ def test_a_drafters_memory_is_its_rows_own_and_repeats_are_alike(make):
     ready = make("token_recycling:nodes=8,token_recycling:nodes=4", repeat=2)
     before = dict(ready.model.memory)
     measured = ready.measure()
-    runs = {(t.label, t.prompt, t.repeat): t.run.runs for t in measured.takes}
-    alone = {t.prompt: t.run.runs for t in make("token_recycling:nodes=4").measure().takes if "4" in t.label}
+    runs = {(t.label, t.prompts, t.repeat): t.run.runs for t in measured.takes}
+    alone = {t.prompts: t.run.runs for t in make("token_recycling:nodes=4").measure().takes if "4" in t.label}
     for prompt, count in alone.items():
         assert (
             runs["token_recycling:nodes=4", prompt, 0] == runs["token_recycling:nodes=4", prompt, 1] == count
         )
     assert ready.model.memory == before
-
-
-def test_the_peer_gets_the_same_prompts(make):
-    measured = make("transformers").measure()
-    plain = [t.run.tokens for t in measured.takes if t.label == "greedy"]
-    peer = [t.run.tokens for t in measured.takes if t.label == "transformers"]
-    assert plain == peer  # float32, and no near ties in this model: promised by nobody, true here
-    row = by_name(measured)["transformers"]
-    assert (row["runs"], row["tokens_per_run"], row["equal"], row["exact"]) == (None, None, None, False)
 
 
 def test_the_gate_refuses_a_wrong_method(make, monkeypatch):
@@ -208,8 +217,8 @@ def test_the_json_contract(command, tmp_path):
     said = json.loads(line)
     assert {"rows", "hardware", "versions", "seed", "commit", "model", "precision", "max_tokens"} <= set(said)
     assert {"batch", "prompt_tokens", "command", "noise", "stopped", "suite"} <= set(said)
-    assert {"cpu", "cores", "memory_gb", "threads"} <= set(said["hardware"])
-    assert set(said["versions"]) == {"python", "anyorder", "torch", "transformers"}
+    assert {"cpu", "cores", "memory_gb", "threads", "bandwidth_gb_s"} <= set(said["hardware"])
+    assert set(said["versions"]) == {"python", *machine.PACKAGES}
     assert all(set(row) == ROW for row in said["rows"])
     assert "speed-up" in done.stderr
     out = tmp_path / "deep" / "out"

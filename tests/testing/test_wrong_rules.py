@@ -9,9 +9,9 @@ import torch
 
 from anyorder.card import Card
 from anyorder.core.canvas import Canvas
-from anyorder.core.drafter import Drafter, by_row
 from anyorder.core.readers import argmax, log_probs, sample
 from anyorder.core.types import Ask, Commit, branches, chain
+from anyorder.drafter import Drafter, by_row
 from anyorder.drafters.draft_model import chained_drafts
 from anyorder.methods.diffusion.static import static
 from anyorder.methods.speculative import rules

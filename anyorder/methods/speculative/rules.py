@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from anyorder.core.chance import Chance
+from anyorder.core.readers import together
 from anyorder.core.types import Answer, Lines
 
 LEGAL = {  # (kind of draft, verifier) -> what is exact; pairs that are missing are refused when built
@@ -34,6 +35,7 @@ LEGAL = {  # (kind of draft, verifier) -> what is exact; pairs that are missing 
 Paths = list[list[int]]
 
 
+@together
 def greedy(answer: Answer, chance: Chance) -> Paths:
     """Greedy match on trees: walk while a child carries the argmax."""
     best = answer.logits.argmax(-1).tolist()

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from anyorder.card import Setting
 from anyorder.core.canvas import Canvas
-from anyorder.core.drafter import Drafter
 from anyorder.core.readers import both
 from anyorder.core.types import Ask, Commit, Flow, Method, Reader
+from anyorder.drafter import Drafter
 from anyorder.methods.speculative.rules import LEGAL, RULES
 
 

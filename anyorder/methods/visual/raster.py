@@ -2,9 +2,9 @@
 
 from anyorder.card import Card, Option, Setting
 from anyorder.core.canvas import Canvas
-from anyorder.core.layouts import raster as row_by_row
 from anyorder.core.readers import argmax_with_confidence, sample_with_confidence
 from anyorder.core.types import Ask, Commit, Flow, Method, Reader
+from anyorder.layouts import raster as row_by_row
 
 CARD = Card(
     name="raster",

@@ -8,8 +8,8 @@ from scipy.stats import chisquare
 
 from anyorder.card import KINDS, Setting
 from anyorder.core.chance import Chance
-from anyorder.core.drafter import Drafter, by_row
 from anyorder.core.types import Answer, Lines, Tree, branches, chain
+from anyorder.drafter import Drafter, by_row
 from anyorder.methods.speculative.rules import LEGAL, RULES, greedy, match, residual
 from anyorder.methods.speculative.speculative import with_drafter
 from anyorder.shapers import Sampling, compose

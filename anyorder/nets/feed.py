@@ -1,0 +1,62 @@
+"""What a body is fed in one run: cells side by side, each with the way it sees.
+
+A way is the slots of a text in its order: what was computed before, then cells of this run. A cell sees its
+way up to and including itself. Cells of one text, and guesses that follow each other, share a way and differ
+in how far along it they stand; a guess that branches off gets a way of its own, a copy up to the fork.
+"""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import dataclass, field
+
+import numpy as np
+
+
+@dataclass(slots=True)
+class Feed:
+    """Q cells, W ways. Parents come before their children."""
+
+    token: list[int] = field(default_factory=list)  # [Q]
+    position: list[int] = field(default_factory=list)  # [Q]
+    slot: list[int] = field(default_factory=list)  # [Q] where the cell's keys and values go
+    way: list[int] = field(default_factory=list)  # [Q] which way the cell stands on
+    count: list[int] = field(default_factory=list)  # [Q] slots it sees of its way, its own the last
+    ways: list[array[int]] = field(default_factory=list)  # [W] slots
+    family: list[int] = field(default_factory=list)  # [W] ways of one row belong together
+    place: dict[int, int] = field(default_factory=dict)  # slot -> which cell of the run it is
+    lines: list[int] = field(default_factory=list)  # cells whose lines are wanted
+    layers: list[int] = field(default_factory=list)  # inner layers whose states are wanted
+
+    def __len__(self) -> int:
+        return len(self.token)
+
+    def begin(self, slots: array[int], family: int) -> int:
+        """A new way over slots that were computed before."""
+        self.ways.append(slots)
+        self.family.append(family)
+        return len(self.ways) - 1
+
+    def step(self, way: int, length: int, slot: int) -> int:
+        """The way that follows `way` for `length` slots and goes on to `slot`: itself, or a branch."""
+        if len(self.ways[way]) != length:
+            way = self.begin(self.ways[way][:length], self.family[way])
+        self.ways[way].append(slot)
+        return way
+
+    def add(self, token: int, slot: int, way: int, length: int) -> None:
+        """Compute a cell, which stands as the last of the first `length` slots of a way."""
+        if slot in self.place:
+            return  # rows that share the cell
+        self.place[slot] = len(self.token)
+        self.token.append(token)
+        self.position.append(length - 1)
+        self.slot.append(slot)
+        self.way.append(way)
+        self.count.append(length)
+
+    def table(self) -> tuple[np.ndarray, np.ndarray]:
+        """All ways one after another [T], and where each cell's begins [Q]."""
+        ends = np.cumsum([0, *map(len, self.ways)])
+        slots = np.concatenate([np.frombuffer(way, dtype=np.int32) for way in self.ways])
+        return slots, ends[self.way].astype(np.int32)

@@ -1,0 +1,163 @@
+"""Matrix products on a CPU whose weights are packed once, at load.
+
+torch's `F.linear` reorders the weights for oneDNN at every call; for the embedded model that is most of a
+step. A product takes what the fused operations wrote (`nets.fused`): rows of numbers and a scale for each
+row, and returns the same. Which kernels these are was chosen by measuring: docs/performance.md.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+GROUP = 32  # weights that share a scale at 4 bits, as in GGUF's blocks
+LEAST = 2  # rows of a product: oneDNN sums a lone row in another order than one of several
+
+
+class Rows(NamedTuple):
+    """Numbers [Q, N] times a scale for each row [Q]; `flat` is the same memory as numpy knows it."""
+
+    tensor: Tensor
+    flat: np.ndarray
+    scale: np.ndarray
+
+
+def rows(count: int, width: int, dtype: torch.dtype) -> Rows:
+    """Room for rows, scale 1."""
+    return of(torch.zeros(max(count, LEAST), width, dtype=dtype), np.ones(max(count, LEAST), np.float32))
+
+
+def of(tensor: Tensor, scale: np.ndarray) -> Rows:
+    flat = tensor.view(torch.uint16) if tensor.dtype == torch.bfloat16 else tensor
+    return Rows(tensor, flat.numpy(), scale)
+
+
+class Product(ABC):
+    """x [Q, in] -> x W + b [Q, out]."""
+
+    takes: torch.dtype  # form of the rows it reads
+    width: int  # their numbers
+    size: int  # bytes of weights that a run reads
+
+    @abstractmethod
+    def __call__(self, x: Rows) -> Rows: ...
+
+
+class Plain(Product):
+    """float32 or bfloat16 weights, packed by oneDNN where this build of torch can."""
+
+    def __init__(self, weight: Tensor, bias: Tensor | None):
+        self.takes, self.width, self.size, self.bias = weight.dtype, weight.shape[1], weight.nbytes, bias
+        self.packed = packs(weight.dtype)
+        self.weight = torch.ops.mkldnn._reorder_linear_weight(weight, None) if self.packed else weight
+
+    def __call__(self, x: Rows) -> Rows:
+        if self.packed:
+            out = torch.ops.mkldnn._linear_pointwise(x.tensor, self.weight, self.bias, "none", [], "")
+        else:
+            out = functional.linear(x.tensor, self.weight, self.bias)
+        return of(out, x.scale)
+
+
+class Eighth(Product):
+    """8-bit weights, a scale for each output; rows are 8-bit too, each with its own scale.
+
+    Sums are whole numbers and therefore exact: a row's result does not depend on other rows or on the order
+    of summing.
+    """
+
+    takes = torch.uint8
+
+    def __init__(self, weight: Tensor, bias: Tensor | None):
+        self.scale = weight.float().abs().amax(1).clamp_(min=1e-12) / 127
+        whole = (weight.float() / self.scale[:, None]).round().to(torch.int8)
+        self.weight = torch.ops.onednn.qlinear_prepack(whole, None)
+        self.zero = torch.zeros(len(whole), dtype=torch.int32)
+        self.width, self.size = whole.shape[1], whole.nbytes + self.scale.nbytes
+        self.bias = None if bias is None else bias.float()
+
+    def __call__(self, x: Rows) -> Rows:
+        out = torch.ops.onednn.qlinear_pointwise(
+            x.tensor,
+            1.0,
+            128,
+            self.weight,
+            self.scale,
+            self.zero,
+            None,
+            1.0,
+            0,
+            torch.float32,
+            "none",
+            [],
+            "",
+        )
+        if self.bias is None:
+            return of(out, x.scale)
+        out = out * torch.from_numpy(x.scale)[:, None] + self.bias
+        return of(out, np.ones_like(x.scale))
+
+
+class Quarter(Product):
+    """4-bit weights in groups of 32, w = (q - 8) * scale + zero, times bfloat16 rows."""
+
+    takes = torch.bfloat16
+
+    def __init__(self, weight: Tensor, bias: Tensor | None):
+        whole, scale, zero = quartered(weight)
+        self.weight = torch.ops.aten._convert_weight_to_int4pack_for_cpu(whole, 1)
+        self.grid = torch.stack([scale.t(), zero.t()], -1).to(torch.bfloat16).contiguous()  # [groups, out, 2]
+        self.width, self.size = weight.shape[1], self.weight.nbytes + self.grid.nbytes
+        self.bias = None if bias is None else bias.to(torch.bfloat16)
+
+    def __call__(self, x: Rows) -> Rows:
+        out = torch.ops.aten._weight_int4pack_mm_for_cpu(x.tensor, self.weight, GROUP, self.grid)
+        return of(out if self.bias is None else out + self.bias, x.scale)
+
+
+def quartered(weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Weights [out, in] on 16 evenly spaced steps for each group: whole [out, in] (0 to 15), scale and zero
+    [out, groups]. A Q4_1 file's weights lie on such steps already and come back as they were."""
+    groups = weight.float().view(len(weight), -1, GROUP)
+    low, high = groups.amin(-1), groups.amax(-1)
+    scale = ((high - low) / 15).clamp_(min=1e-12)
+    whole = ((groups - low[..., None]) / scale[..., None]).round().clamp_(0, 15)
+    return whole.view(weight.shape).to(torch.int32), scale, low + 8 * scale
+
+
+PACKED: dict[str, type[Eighth] | type[Quarter]] = {"int8": Eighth, "int4": Quarter}
+STORED = {"fp32": torch.float32, "bf16": torch.bfloat16}  # how other weights are kept
+
+
+def product(precision: str, *linears: nn.Linear) -> Product:
+    """Linear layers of one input as one product, their outputs side by side."""
+    weight = torch.cat([linear.weight.detach() for linear in linears])
+    biases = [linear.bias for linear in linears]
+    bias = None
+    if any(b is not None for b in biases):
+        zeros = [torch.zeros(linear.out_features).to(weight) for linear in linears]
+        bias = torch.cat([z if b is None else b.detach() for b, z in zip(biases, zeros)])
+    kind: type[Plain] | type[Eighth] | type[Quarter] = PACKED.get(precision, Plain)
+    if kind is Quarter and (weight.shape[1] % GROUP or weight.shape[0] % 16):
+        kind = Eighth  # shapes that the 4-bit kernel does not know
+    return kind(weight if kind is not Plain else weight.to(STORED[precision]), bias)
+
+
+@cache
+def packs(dtype: torch.dtype) -> bool:
+    """Whether this build of torch packs weights of this kind, asked by doing it once."""
+    if dtype not in (torch.float32, torch.bfloat16):
+        return False
+    weight, x = torch.ones(4, 8, dtype=dtype), torch.ones(2, 8, dtype=dtype)
+    try:
+        packed = torch.ops.mkldnn._reorder_linear_weight(weight, None)
+        out = torch.ops.mkldnn._linear_pointwise(x, packed, None, "none", [], "")
+    except (AttributeError, NotImplementedError, RuntimeError):
+        return False
+    return bool((out == 8).all())
