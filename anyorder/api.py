@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,8 +23,9 @@ from anyorder.core.types import Net
 from anyorder.errors import UserError
 from anyorder.nets.causal import Causal
 from anyorder.nets.lean import Lean, lean
-from anyorder.nets.load import first_layers
+from anyorder.nets.load import first_layers, give_back
 from anyorder.nets.load import load as load_checkpoint
+from anyorder.nets.memory import Memory, parsed, share_of_machine, show
 from anyorder.nets.stock import Stock
 from anyorder.shapers import Sampling, compose
 from anyorder.text import Speller, stop_rule
@@ -81,13 +83,27 @@ class Piece(str):
 class Model:
     """A checkpoint ready to decode. Made by `anyorder.load`."""
 
-    def __init__(self, name: str, precision: str, module: Any, tokenizer: Any, packed: bool = True):
+    def __init__(
+        self,
+        name: str,
+        precision: str,
+        module: Any,
+        tokenizer: Any,
+        packed: bool = True,
+        memory: int | None = None,
+    ):
+        """`module`: a transformers model; packed, its weights move out of it. `memory`: bytes of all caches
+        together. Raises UserError, and Disagrees if the packed body gave other answers than the module."""
         self.name, self.precision = name, precision
         self.module, self.tokenizer = module, tokenizer
+        self.cache = Memory(memory or share_of_machine())
         try:
-            self.target = Causal(lean(module, precision) if packed else Stock(module))
+            body = lean(module, precision) if packed else Stock(module)
         except ValueError as error:
             raise UserError(str(error)) from error
+        if body is None:
+            raise Disagrees(name)
+        self.target = Causal(body, self.cache)
         self.memory: dict[str, Any] = {}  # what drafters keep between requests
         self._others: dict[tuple[str, Any], Causal] = {}
 
@@ -129,6 +145,7 @@ class Model:
                 f"the prompt has {len(ids)} tokens and {max_tokens} are asked for; {self.name} holds "
                 f"{self.target.context} in all; shorten the prompt or ask for fewer"
             )
+        self._fits(len(ids) + max_tokens)
         rule = stop_rule(self.tokenizer, stop) if stop else None
         canvas = Canvas(ids, max_tokens, eos=self.eos, stop=rule)
         own.pop("verify", None)
@@ -146,6 +163,15 @@ class Model:
                 "choose a method of another family; see: anyorder methods"
             )
         return card
+
+    def _fits(self, cells: int) -> None:
+        """Refuse a request that could not be decoded even alone. Raises UserError."""
+        need, most = cells * self.target.cell_bytes, self.cache.budget
+        if need > most:
+            raise UserError(
+                f"prompt and max_tokens make {cells} tokens, which need {show(need)} of cache, and {show(most)} "
+                "are allowed; allow more memory, shorten the prompt or ask for fewer"
+            )
 
     @property
     def eos(self) -> tuple[int, ...]:
@@ -193,21 +219,20 @@ class Model:
             raise UserError(
                 f"option layer is {layer}; allowed is 1 to {most} for this model; choose one of these"
             )
-        return Causal(
-            body.first(layer) if isinstance(body, Lean) else Stock(first_layers(self.module, layer))
-        )
+        short = body.first(layer) if isinstance(body, Lean) else Stock(first_layers(self.module, layer))
+        return Causal(short, self.cache)
 
     def _draft(self, source: str) -> Causal:
         if not source:
             raise UserError("option draft is empty; it names the draft net; give --set draft=MODEL")
-        other = load(source, precision=self.precision)
+        other = load(source, precision=self.precision, memory=self.cache.budget)
         mine, theirs = self.tokenizer.get_vocab(), other.tokenizer.get_vocab()
         if mine != theirs or other.target.vocab != self.target.vocab:
             raise UserError(
                 f"draft net {source} has another vocabulary ({len(theirs)} tokens, not {len(mine)}); "
                 "a draft net shares the target's tokenizer; choose one that does"
             )
-        return other.target
+        return Causal(other.target.body, self.cache)
 
     # running ---------------------------------------------------------------------------------------------
 
@@ -270,13 +295,28 @@ class Model:
         return text
 
 
+class Disagrees(Exception):
+    """A packed body and the model it was made of gave different answers."""
+
+
 def load(
-    model: str | None = None, *, precision: str = "bf16", device: str = "cpu", packed: bool = True
+    model: str | None = None,
+    *,
+    precision: str = "bf16",
+    device: str = "cpu",
+    packed: bool = True,
+    memory: int | str | None = None,
 ) -> Model:
     """Load a model by short name, hub id, folder or GGUF file; the embedded SmolLM2-135M-Instruct by default.
 
-    `precision`: fp32 or bf16. `packed=False` keeps the stock model's own computation. Raises UserError.
+    `precision`: fp32, bf16, int8 or int4. `packed=False` keeps the stock model's own computation. `memory`: of
+    all caches together, bytes or "512MB"; a quarter of the machine's by default. Raises UserError.
     """
-    name = model or "smollm2"
-    module, tokenizer = load_checkpoint(name, precision, device)
-    return Model(name, precision, module, tokenizer, packed)
+    name, budget = model or "smollm2", None if memory is None else parsed(memory)
+    for pack in (packed, False):
+        module, tokenizer = load_checkpoint(name, precision, device)
+        with contextlib.suppress(Disagrees):
+            made = Model(name, precision, module, tokenizer, pack, budget)
+            give_back()
+            return made
+    raise AssertionError("a stock body agrees with itself")

@@ -13,7 +13,7 @@ from anyorder.core.readers import read_together
 from anyorder.core.types import Answer, Ask, Commit, Flow, Method, Net, Shape, Written
 
 Watch = Callable[["Request", Ask, Answer], None]
-Failed = Callable[["Request", Exception], None]
+Over = Callable[["Request", Exception | None], None]
 
 
 def as_it_is(answer: Answer, canvas: Canvas) -> Answer:
@@ -76,15 +76,15 @@ class Turn:
 
 
 def decode(
-    requests: Iterable[Request], watch: Watch | None = None, failed: Failed | None = None
+    requests: Iterable[Request], watch: Watch | None = None, over: Over | None = None
 ) -> Iterator[Event]:
     """Run requests to their ends, side by side. The only loop in the project.
 
     Every round each flow goes on to its next ask; the asks for one net are answered by one run. `requests`
     may be a deque that grows while the loop runs: who waits there joins in the next round. A request leaves
     when its canvas is done, by itself or because somebody closed it. `watch` sees every shaped answer.
-    `failed` is told when a request's method, shape or answer raises; that request ends, the others go on.
-    Without it the loop ends with the error.
+    `over` is told of each request that left, and what its method, shape or answer raised, if that ended it;
+    the others go on. Without `over` the error ends the loop.
     """
     waiting = requests if isinstance(requests, deque) else deque(requests)
     turns: dict[Request, Turn] = {}
@@ -106,10 +106,10 @@ def decode(
                 turns[request].replies[i] = reply
             for request in [r for r in turns if r.canvas.done or r in faults]:
                 _end(request, turns.pop(request))
-            for request, fault in faults.items():
-                if failed is None:
-                    raise fault
-                failed(request, fault)
+                if over is not None:
+                    over(request, faults.get(request))
+                elif request in faults:
+                    raise faults[request]
     finally:
         for request, turn in turns.items():
             _end(request, turn)

@@ -215,12 +215,13 @@ class Causal:
         for h in live:
             self._catch_up(held.rows[h], canvas.rows[h])
         lacks = sum(len(canvas.rows[h]) - len(held.rows[h].slots) for h in live)
-        fresh = lacks + sum(map(len, ask.guess))
-        try:
-            if not self.memory.room(fresh * self.cell_bytes, canvas, first):
-                return None, left
-        except Full as full:
-            return full, left
+        fresh = -1
+        while fresh != (fresh := lacks + self._unknown(held, canvas, ask.guess)):  # room may cost known ones
+            try:
+                if not self.memory.room(fresh * self.cell_bytes, canvas, first):
+                    return None, left
+            except Full as full:
+                return full, left
         if lacks > max(left, SHORT):
             for h in live:
                 left -= self._feed_text(feed, held, h, canvas.rows[h], left)
@@ -234,6 +235,19 @@ class Causal:
             rows.append(Lines(h, start - ask.skip, len(canvas.rows[h]), tree))
             start += max(0, len(tree) + 1 - ask.skip)
         return (tuple(rows), wanted, len(feed) - fed), left - (lacks if lacks > SHORT else 0)
+
+    def _unknown(self, held: Held, canvas: Canvas, guess: Sequence[Tree]) -> int:
+        """How many guesses have no cell yet."""
+        count = 0
+        for h, tree in zip(canvas.live, guess):
+            path = held.rows[h]
+            whole = len(path.slots) == len(canvas.rows[h])
+            way: dict[int, int | None] = {-1: path.tip if whole else None}
+            for node, (token, parent) in enumerate(zip(tree.token, tree.parent)):
+                before = way[parent]
+                way[node] = None if before is None else self.slots.find(before, token)
+                count += way[node] is None
+        return count
 
     def _feed_text(self, feed: Feed, held: Held, h: int, text: list[int], most: int) -> int:
         """Feed the next cells of a row's text; how many."""

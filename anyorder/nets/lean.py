@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from anyorder.nets import fused
@@ -137,63 +137,78 @@ class Lean:
         return logits, hidden
 
 
-def lean(model: Any, precision: str) -> Lean | Stock:
+def lean(model: Any, precision: str) -> Lean | Stock | None:
     """The fastest body for a loaded stock model that gives the stock model's answers.
 
-    Raises ValueError for a precision that only this body has, if it cannot be used.
+    The model's weights move into a lean body one by one and are gone from the model. None: the two did not
+    agree, so load the model again and use it as it is. Raises ValueError for a precision that only a lean
+    body has, if there can be none.
     """
     stock = Stock(model)
-    body = None
-    if stock.device.type == "cpu" and model.config.model_type in SHAPED:
-        body = _taken(model, stock, precision)
-    if body is not None and _agrees(body, stock):
-        return body
-    if precision in PACKED:
-        raise ValueError(
-            f"precision {precision} needs a model of the Llama shape on a CPU and this is a "
-            f"{model.config.model_type} model on {stock.device.type}; choose fp32 or bf16"
-        )
-    return stock
+    if not _shaped(model, stock):
+        if precision in PACKED:
+            raise ValueError(
+                f"precision {precision} needs a model of the Llama shape on a CPU and this is a "
+                f"{model.config.model_type} model on {stock.device.type}; choose fp32 or bf16"
+            )
+        return stock
+    theirs = _laws(stock)
+    body = _taken(model, stock, precision)
+    apart = ((_laws(body) - theirs).std(1) / theirs.std(1)).median()
+    loose = 0.3 if precision in PACKED else torch.finfo(stock.dtype).eps ** 0.4  # fp32 0.002, bf16 0.14
+    return body if apart < loose else None  # another net: near 1
 
 
-def _taken(model: Any, stock: Stock, precision: str) -> Lean | None:
-    """A stock model's weights in lean form; None if its layers hold anything else."""
-    config, inner = model.config, model.model
+def _shaped(model: Any, stock: Stock) -> bool:
+    """Whether the model's layers are what a lean body knows, and nothing else."""
     known = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
-    mixed = stock.window is not None and stock.kinds == {"full_attention", "sliding_attention"}
-    if mixed or config.hidden_act != "silu" or inner.rotary_emb.rope_type not in TURNED:
-        return None
+    config = model.config
+    if stock.device.type != "cpu" or config.model_type not in SHAPED or stock.dtype == torch.float64:
+        return False
+    mixed = stock.kinds == {"full_attention", "sliding_attention"}
+    if mixed or config.hidden_act != "silu" or model.model.rotary_emb.rope_type not in TURNED:
+        return False
+    parts = [part for block in model.model.layers for part in (block.self_attn, block.mlp)]
+    return known == {name for part in parts for name, _ in part.named_children() if name != "act_fn"}
+
+
+def _taken(model: Any, stock: Stock, precision: str) -> Lean:
+    """A stock model's weights in lean form; they leave the model."""
+    config, inner = model.config, model.model
     layers = []
     for block in inner.layers:
         attention, mlp = block.self_attn, block.mlp
-        inside = {
-            name for part in (attention, mlp) for name, child in part.named_children() if name != "act_fn"
-        }
-        if inside != known:
-            return None
         layers.append(
             Layer(
                 norm=_array(block.input_layernorm.weight),
-                qkv=product(precision, attention.q_proj, attention.k_proj, attention.v_proj),
-                out=product(precision, attention.o_proj),
+                qkv=_moved(precision, attention.q_proj, attention.k_proj, attention.v_proj),
+                out=_moved(precision, attention.o_proj),
                 norm_after=_array(block.post_attention_layernorm.weight),
-                gate_up=product(precision, mlp.gate_proj, mlp.up_proj),
-                down=product(precision, mlp.down_proj),
+                gate_up=_moved(precision, mlp.gate_proj, mlp.up_proj),
+                down=_moved(precision, mlp.down_proj),
             )
         )
-    everywhere = stock.kinds == {"full_attention"} or stock.window is None
+    everywhere = stock.window is None or stock.kinds == {"full_attention"}
     kept = torch.float32 if precision == "fp32" else torch.bfloat16
+    embed = inner.embed_tokens.weight.detach().to(kept, copy=True)  # a view would keep the whole file mapped
+    head = _moved("int8" if precision == "int4" else precision, model.get_output_embeddings())
+    norm, turns = _array(inner.norm.weight), np.tile(_array(inner.rotary_emb.inv_freq), 2)
+    model.to("meta")
     return Lean(
         precision=precision, vocab=stock.vocab, context=stock.context,
-        window=stock.context if everywhere else stock.window or stock.context,
+        window=stock.window if stock.window and not everywhere else stock.context,
         heads=config.num_attention_heads, groups=config.num_attention_heads // stock.share,
-        width=inner.layers[0].self_attn.head_dim, epsilon=np.float32(config.rms_norm_eps),
-        embed=inner.embed_tokens.weight.detach().to(kept),
-        turns=np.tile(_array(inner.rotary_emb.inv_freq), 2),
-        swell=np.float32(inner.rotary_emb.attention_scaling),
-        layers=tuple(layers), norm=_array(inner.norm.weight),
-        head=product("int8" if precision == "int4" else precision, model.get_output_embeddings()),
+        width=inner.layers[0].self_attn.head_dim, epsilon=np.float32(config.rms_norm_eps), embed=embed,
+        turns=turns, swell=np.float32(inner.rotary_emb.attention_scaling),
+        layers=tuple(layers), norm=norm, head=head,
     )  # fmt: skip
+
+
+def _moved(precision: str, *linears: nn.Linear) -> Product:
+    made = product(precision, *linears)
+    for linear in linears:
+        linear.to("meta")  # its shape stays
+    return made
 
 
 def _array(weight: Tensor) -> np.ndarray:
@@ -201,15 +216,12 @@ def _array(weight: Tensor) -> np.ndarray:
 
 
 @torch.inference_mode()
-def _agrees(body: Lean, stock: Stock) -> bool:
-    """Whether both bodies give the same laws on a short text, up to the precision they compute in."""
+def _laws(body: Lean | Stock) -> Tensor:
+    """[24, V] what a body says along a short text."""
     feed, length = Feed(), 24
     way = feed.begin(array("i"), 0)
     for i in range(length):
         feed.step(way, i, i)
-        feed.add(i * 977 % stock.vocab, i, way, i + 1)
+        feed.add(i * 977 % body.vocab, i, way, i + 1)
     feed.lines = list(range(length))
-    mine, theirs = body(feed, body.store(length))[0], stock(feed, stock.store(length))[0]
-    apart = ((mine - theirs).std(1) / theirs.std(1)).median()
-    loose = 0.3 if body.precision in PACKED else torch.finfo(stock.dtype).eps ** 0.4  # fp32 0.002, bf16 0.14
-    return bool(apart < loose)  # another net: near 1
+    return body(feed, body.store(length + 1))[0]  # type: ignore[arg-type]

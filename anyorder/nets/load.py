@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import ctypes
+import gc
 import hashlib
 import importlib.util
 import os
@@ -49,7 +51,7 @@ def load(name: str, precision: str = "bf16", device: str = "cpu") -> tuple[Any, 
     """A causal model and its tokenizer. Raises UserError for anything that cannot be loaded."""
     if precision not in PRECISIONS:
         raise UserError(f"unknown precision {precision!r}; allowed is {', '.join(PRECISIONS)}; choose one")
-    source = _source(name)
+    source = _source(name, precision)
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     try:
@@ -61,18 +63,18 @@ def load(name: str, precision: str = "bf16", device: str = "cpu") -> tuple[Any, 
     return model.to(device).eval(), tokenizer
 
 
-def _source(name: str) -> str:
+def _source(name: str, precision: str) -> str:
     """What transformers can load: a folder or a hub id."""
     if name == "smollm2":
         file = embedded_file()
-        return str(converted(file)) if file else SHORT[name]
+        return str(converted(file, precision)) if file else SHORT[name]
     path = Path(name).expanduser()
     if path.suffix == ".gguf":
         if not path.is_file():
             raise UserError(
                 f"model file {name} is not there; give the path of a GGUF file, a folder or a hub id"
             )
-        return str(converted(path))
+        return str(converted(path, precision))
     if path.is_dir():
         if not (path / "config.json").is_file():
             raise UserError(f"folder {name} has no config.json; give a folder saved by transformers")
@@ -87,10 +89,11 @@ def _source(name: str) -> str:
     return SHORT.get(name, name)
 
 
-def converted(file: Path) -> Path:
-    """The folder with the file's weights dequantised (float32), made on first use and whole or not there."""
-    stat = file.stat()
-    mark = hashlib.sha256(f"{file.resolve()} {stat.st_size} {stat.st_mtime_ns}".encode()).hexdigest()[:12]
+def converted(file: Path, precision: str = "fp32") -> Path:
+    """The folder with the file's weights dequantised, made on first use and whole or not there."""
+    stat, kind = file.stat(), PRECISIONS[precision]
+    facts = f"{file.resolve()} {stat.st_size} {stat.st_mtime_ns}" + f" {kind}" * (kind != torch.float32)
+    mark = hashlib.sha256(facts.encode()).hexdigest()[:12]
     folder = cache_folder() / f"{file.stem}-{mark}"
     if (folder / "config.json").is_file():
         return folder
@@ -108,7 +111,7 @@ def converted(file: Path) -> Path:
             "set ANYORDER_CACHE to a folder that can"
         ) from error
     try:
-        _convert(file, scratch)
+        _convert(file, scratch, kind)
         with contextlib.suppress(OSError):  # another process was quicker: its folder is as good
             scratch.rename(folder)
     finally:
@@ -116,7 +119,7 @@ def converted(file: Path) -> Path:
     return folder
 
 
-def _convert(file: Path, folder: Path) -> None:
+def _convert(file: Path, folder: Path, kind: torch.dtype) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
     where = {"gguf_file": file.name}
@@ -134,7 +137,7 @@ def _convert(file: Path, folder: Path) -> None:
     model.hf_quantizer = None  # an ordinary float model from here on
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
-    model.save_pretrained(folder)
+    model.to(kind).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
 
@@ -187,6 +190,13 @@ def _unloadable(name: str, source: str, error: Exception) -> str:
 def _first_line(error: Exception) -> str:
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0][:160]}" if lines else type(error).__name__
+
+
+def give_back() -> None:
+    """Give memory that loading used and freed back to the system, where the C library keeps it (glibc)."""
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 @contextlib.contextmanager

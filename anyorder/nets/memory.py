@@ -121,6 +121,8 @@ class Memory:
 
 def show(size: int) -> str:
     """Bytes as people write them."""
+    if size < 2**20:
+        return f"{size} bytes"
     return f"{size / 2**20:.1f} MiB" if size < 2**30 else f"{size / 2**30:.2f} GiB"
 
 
