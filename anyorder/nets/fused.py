@@ -34,12 +34,23 @@ def _of_any(x):
     return lambda x: x
 
 
+def _read(rows, scale, i, j): ...
+
+
+@overload(_read, inline="always")
+def _of_parts(rows, scale, i, j):
+    """Number j of row i, of rows [Q, N] or of rows in two parts [Q, 2, N]."""
+    if rows.ndim == 3:
+        return lambda rows, scale, i, j: rows[i, 0, j] * scale[i, 0] + rows[i, 1, j] * scale[i, 1]
+    return lambda rows, scale, i, j: _float(rows[i, j]) * scale[i]
+
+
 def _pour(row, out, scales, i): ...
 
 
 @overload(_pour)
 def _into_any(row, out, scales, i):
-    """Write a float32 row in the next product's form: float32, bfloat16, or 8 bits around 128 and a scale."""
+    """Write a float32 row as the next product takes it: float32, bfloat16, or two parts of 8 bits each."""
     if out.dtype is types.uint16:
 
         def half(row, out, scales, i):
@@ -52,20 +63,24 @@ def _into_any(row, out, scales, i):
         return half
     if out.dtype is types.uint8:
 
-        def eighth(row, out, scales, i):
-            most = F(0)
+        def eighths(row, out, scales, i):
+            most, broken = F(0), 0
             for j in range(len(row)):
                 most = max(most, abs(row[j]))
-            if not most < F(3e38):  # nothing to scale: let it be seen
+                broken += not abs(row[j]) < F(3e38)
+            if broken:  # let it be seen
                 scales[i] = F(np.nan)
                 return
             scale = most / F(127) if most > F(0) else F(1)
-            scales[i] = scale
+            scales[i, 0], scales[i, 1] = scale, scale / F(254)  # the rest is at most half a step
             back = F(1) / scale
             for j in range(len(row)):
-                out[i, j] = np.uint8(np.int32(np.rint(row[j] * back)) + 128)
+                x = row[j] * back
+                whole = np.rint(x)
+                out[i, 0, j] = np.uint8(np.int32(whole) + 128)
+                out[i, 1, j] = np.uint8(np.int32(np.rint((x - whole) * F(254))) + 128)
 
-        return eighth
+        return eighths
 
     def whole(row, out, scales, i):
         for j in range(len(row)):
@@ -99,7 +114,7 @@ def _norm_row(x, y, y_scale, weight, epsilon, out, scales, i):
     square = F(0)
     if len(y):
         for j in range(x.shape[1]):
-            x[i, j] += _float(y[i, j]) * y_scale[i]
+            x[i, j] += _read(y, y_scale, i, j)
     for j in range(x.shape[1]):
         square += x[i, j] * x[i, j]
     by = F(1) / np.sqrt(square / F(x.shape[1]) + epsilon)
@@ -116,14 +131,12 @@ def _norm(x, y, y_scale, weight, epsilon, out, scales):
 
 @njit(fastmath=FAST, cache=True)
 def _gate_row(gate_up, scale, out, scales, i):
-    width = gate_up.shape[1] // 2
+    width = gate_up.shape[-1] // 2
     row = np.empty(width, np.float32)
     for j in range(width):
-        gate = _float(gate_up[i, j]) * scale[i]
+        gate = _read(gate_up, scale, i, j)
         e = _exp(-abs(gate))
-        row[j] = (
-            gate * (F(1) if gate >= F(0) else e) / (F(1) + e) * (_float(gate_up[i, width + j]) * scale[i])
-        )
+        row[j] = gate * (F(1) if gate >= F(0) else e) / (F(1) + e) * _read(gate_up, scale, i, width + j)
     _pour(row, out, scales, i)
 
 
@@ -158,11 +171,11 @@ def attention(width: int) -> Any:
     """`attend(...)` for heads of a width; as a constant it lets the compiler unroll."""
 
     @njit(fastmath=FAST, cache=True)
-    def turn(x, scale, cos, sin, out):
-        """Rotate a head [W] by its position."""
+    def turn(rows, scale, i, first, cos, sin, out):
+        """Rotate the head [W] that begins at number `first` of row i by its position."""
         half = width // 2
         for d in range(half):
-            a, b = _float(x[d]) * scale, _float(x[half + d]) * scale
+            a, b = _read(rows, scale, i, first + d), _read(rows, scale, i, first + half + d)
             out[d] = a * cos[d] - b * sin[d]
             out[half + d] = b * cos[half + d] + a * sin[half + d]
 
@@ -219,7 +232,7 @@ def attention(width: int) -> Any:
     ):
         """Attention of a run's cells over their ways, after their keys and values went to their slots.
 
-        qkv [Q, (H + 2 G) W] times scale [Q]; cos, sin [Q, W]; keys, values [slots, G, W]; slot, start, count
+        qkv [Q, (H + 2 G) W] times scale [Q], or in two parts; cos, sin [Q, W]; keys, values [slots, G, W]; slot, start, count
         [Q]; table [T]; scratch: query, sums [Q, H, W], scores [Q, H, longest way]; out [Q, H W] in the next
         product's form. `part` heads of one cell are one piece of work.
         """
@@ -228,16 +241,16 @@ def attention(width: int) -> Any:
         share = heads // groups
         for i in prange(cells):
             for h in range(heads):
-                turn(qkv[i, h * width : (h + 1) * width], scale[i], cos[i], sin[i], query[i, h])
+                turn(qkv, scale, i, h * width, cos[i], sin[i], query[i, h])
                 for d in range(width):
                     query[i, h, d] *= F(width**-0.5)
             for g in range(groups):
                 first = (heads + g) * width
                 row = np.empty((2, width), np.float32)
-                turn(qkv[i, first : first + width], scale[i], cos[i], sin[i], row[0])
+                turn(qkv, scale, i, first, cos[i], sin[i], row[0])
                 first += groups * width
                 for d in range(width):
-                    row[1, d] = _float(qkv[i, first + d]) * scale[i]
+                    row[1, d] = _read(qkv, scale, i, first + d)
                 _pour(row[0], keys[slot[i]], scales, g)
                 _pour(row[1], values[slot[i]], scales, g)
         part = 1 if cells == 1 else share

@@ -130,11 +130,10 @@ class Lean:
         for out in read:
             fused.norm(sums, more, scale, self.norm, self.epsilon, out.flat, out.scale)
             more = more[:0]
-        hidden, said = read[0].tensor[: len(lines)], self.head(read[1])
-        logits = said.tensor[: len(lines)].float()
-        if self.head.takes == torch.uint8:
-            logits *= torch.from_numpy(said.scale[: len(lines), None])
-        return logits, hidden
+        hidden, said = read[0].tensor[: len(lines)], self.head(read[1]).tensor
+        if said.ndim == 3:
+            said = (said * torch.from_numpy(read[1].scale)[..., None]).sum(1)
+        return said[: len(lines)].float(), hidden
 
 
 def lean(model: Any, precision: str) -> Lean | Stock | None:
