@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,11 +23,12 @@ from anyorder.core.decode import Request, Watch, decode
 from anyorder.core.types import Net
 from anyorder.errors import UserError
 from anyorder.nets.causal import Causal
-from anyorder.nets.lean import Lean, lean
+from anyorder.nets.graphs import Static, static, wanted
+from anyorder.nets.lean import Lean, lean, plain
 from anyorder.nets.load import first_layers, give_back
 from anyorder.nets.load import load as load_checkpoint
 from anyorder.nets.memory import Memory, parsed, share_of_machine, show
-from anyorder.nets.stock import Stock
+from anyorder.nets.stock import Stock, packs
 from anyorder.shapers import Sampling, compose
 from anyorder.text import Speller, stop_rule
 
@@ -96,16 +98,28 @@ class Model:
         together. Raises UserError, and Disagrees if the packed body gave other answers than the module."""
         self.name, self.precision = name, precision
         self.module, self.tokenizer = module, tokenizer
-        self.cache = Memory(memory or share_of_machine())
+        self.cache = Memory(memory or share_of_machine(module.device.type))
         try:
-            body = lean(module, precision) if packed else Stock(module)
+            body = lean(module, precision) if packed else plain(module, precision)
         except ValueError as error:
             raise UserError(str(error)) from error
         if body is None:
             raise Disagrees(name)
-        self.target = Causal(body, self.cache)
+        self.target = Causal(body, self.cache, self._packs(body))
         self.memory: dict[str, Any] = {}  # what drafters keep between requests
         self._others: dict[tuple[str, Any], Causal] = {}
+
+    def _packs(self, body: Any) -> bool:
+        """Whether a stock model reads texts side by side as it reads each alone; says so if it does not."""
+        stock = body.stock if isinstance(body, Static) else body
+        if isinstance(stock, Lean) or packs(stock):
+            return True
+        warnings.warn(
+            f"{self.name} misreads texts that stand side by side, so its requests run one after the other "
+            "and without guesses; methods that need more are refused",
+            stacklevel=3,
+        )
+        return False
 
     # requests --------------------------------------------------------------------------------------------
 
@@ -146,6 +160,11 @@ class Model:
                 f"{self.target.context} in all; shorten the prompt or ask for fewer"
             )
         self._fits(len(ids) + max_tokens)
+        if "tree" not in self.target.can and (card.kind or method not in ("greedy", "sample")):
+            raise UserError(
+                f"method {method} asks for guesses or several rows, which {self.name} misreads; "
+                "choose greedy or sample"
+            )
         rule = stop_rule(self.tokenizer, stop) if stop else None
         canvas = Canvas(ids, max_tokens, eos=self.eos, stop=rule)
         own.pop("verify", None)
@@ -169,8 +188,8 @@ class Model:
         need, most = cells * self.target.cell_bytes, self.cache.budget
         if need > most:
             raise UserError(
-                f"prompt and max_tokens make {cells} tokens, which need {show(need)} of cache, and {show(most)} "
-                "are allowed; allow more memory, shorten the prompt or ask for fewer"
+                f"prompt and max_tokens make {cells} tokens, which need {show(need)} of cache, and "
+                f"{show(most)} are allowed; allow more memory, shorten the prompt or ask for fewer"
             )
 
     @property
@@ -219,8 +238,10 @@ class Model:
             raise UserError(
                 f"option layer is {layer}; allowed is 1 to {most} for this model; choose one of these"
             )
-        short = body.first(layer) if isinstance(body, Lean) else Stock(first_layers(self.module, layer))
-        return Causal(short, self.cache)
+        if isinstance(body, Lean):
+            return Causal(body.first(layer), self.cache)
+        short = Stock(first_layers(self.module, layer))
+        return Causal(static(short) if wanted(short) else short, self.cache)
 
     def _draft(self, source: str) -> Causal:
         if not source:
@@ -309,8 +330,8 @@ def load(
 ) -> Model:
     """Load a model by short name, hub id, folder or GGUF file; the embedded SmolLM2-135M-Instruct by default.
 
-    `precision`: fp32, bf16, int8 or int4. `packed=False` keeps the stock model's own computation. `memory`: of
-    all caches together, bytes or "512MB"; a quarter of the machine's by default. Raises UserError.
+    `precision`: fp32, bf16, int8 or int4. `packed=False` keeps the stock model's own computation. `memory`:
+    of all caches together, bytes or "512MB"; a quarter of the machine's by default. Raises UserError.
     """
     name, budget = model or "smollm2", None if memory is None else parsed(memory)
     for pack in (packed, False):

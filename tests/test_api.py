@@ -7,6 +7,7 @@ import pytest
 import anyorder
 from anyorder import registry
 from anyorder.errors import UserError
+from anyorder.nets.stock import Stock
 
 TEXT = "the cat sat on the mat and the cat sat on the"
 
@@ -94,7 +95,7 @@ def test_token_recycling_saves_and_reads_its_matrix(model, tmp_path: Path) -> No
     [
         ({"method": "gredy"}, "did you mean 'greedy'"),
         ({"method": "token_recycling", "nodez": 3}, "has no option 'nodez'; its options: nodes"),
-        ({"method": "token_recycling", "nodes": 0}, "option nodes is 0; allowed is int from 1 to 80"),
+        ({"method": "token_recycling", "nodes": 81}, "option nodes is 81; allowed is int from 0 to 80"),
         ({"method": "prompt_lookup", "verify": "ratio"}, "verify=ratio is not exact for point drafts"),
         ({"method": "prompt_lookup", "verify": "greedy", "temperature": 1.0}, "not exact"),
         ({"method": "merged", "drafters": "prompt_lookup,beam"}, "'beam' is not a drafter"),
@@ -128,3 +129,39 @@ def test_a_draft_net_with_another_vocabulary_is_refused(
     LlamaForCausalLM(config).save_pretrained(tmp_path)
     with pytest.raises(UserError, match="another vocabulary"):
         model.generate(TEXT, "draft_model", draft=str(tmp_path))
+
+
+def test_a_model_whose_packed_body_disagrees_is_loaded_again_as_it_is(tiny_model_folder, monkeypatch) -> None:
+    monkeypatch.setattr("anyorder.api.lean", lambda module, precision: None)
+    model = anyorder.load(str(tiny_model_folder), precision="fp32")
+    assert isinstance(model.target.body, Stock)
+    model.generate("hi", max_tokens=3)
+
+
+@pytest.mark.parametrize("precision", ["int8", "int4"])
+def test_the_packed_precisions_decode(tiny_model_folder, precision: str) -> None:
+    model = anyorder.load(str(tiny_model_folder), precision=precision)
+    plain = model.generate("hello there", max_tokens=24)
+    for method in ("prompt_lookup", "token_recycling", "lookahead", "jacobi"):
+        assert model.generate("hello there", method, max_tokens=24).token_ids == plain.token_ids, method
+
+
+def test_a_packed_precision_needs_a_model_that_can_be_packed(tiny_model_folder) -> None:
+    with pytest.raises(UserError, match="needs a model of the Llama shape"):
+        anyorder.load(str(tiny_model_folder), precision="int4", packed=False)
+
+
+def test_a_model_that_misreads_company_says_so_and_runs_alone(tiny_model_folder, monkeypatch) -> None:
+    monkeypatch.setattr("anyorder.api.packs", lambda stock: False)
+    with pytest.warns(UserWarning, match="one after the other"):
+        model = anyorder.load(str(tiny_model_folder), precision="fp32", packed=False)
+    seen = []
+    body = model.target.body
+    monkeypatch.setattr(
+        model.target, "body", lambda feed, store: seen.append(len(set(feed.way))) or body(feed, store)
+    )
+    model.target.body.store = body.store
+    model.batch(["one", "two", "three"], max_tokens=5)
+    assert set(seen) == {1}
+    with pytest.raises(UserError, match="choose greedy or sample"):
+        model.generate("hi", "prompt_lookup")

@@ -30,7 +30,8 @@ def generate(
     ] = None,
     seed: Annotated[int, typer.Option(help="of all draws")] = 0,
     stop: Annotated[list[str] | None, typer.Option(help="end before this string; may repeat")] = None,
-    precision: Annotated[str, typer.Option(help="fp32 or bf16")] = "bf16",
+    precision: Annotated[str, typer.Option(help="fp32, bf16, int8 or int4")] = "bf16",
+    memory: Annotated[str | None, typer.Option(help="most memory of caches, such as 512MB")] = None,
     raw: Annotated[bool, typer.Option("--raw", help="no chat template: continue the prompt itself")] = False,
     trace: Annotated[Path | None, typer.Option(help="write one JSON line per step to this file")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON only")] = False,
@@ -49,7 +50,7 @@ def generate(
         from anyorder.trace import Tracer
 
         tracer = Tracer(trace) if trace else None
-        loaded = load(model, precision=precision)
+        loaded = load(model, precision=precision, memory=memory)
     asked: dict[str, Any] = {
         **options, "max_tokens": max_tokens, "temperature": temperature, "seed": seed, "stop": stop or (),
         "chat": not raw,

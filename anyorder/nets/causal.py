@@ -83,13 +83,13 @@ class Causal:
     (`nets.lean`). Everything else is here. Nets that share a `memory` share its budget.
     """
 
-    can = frozenset({"tree", "rows", "pack", "hidden", "layers"})
-
-    def __init__(self, body: Body, memory: Memory | None = None):
+    def __init__(self, body: Body, memory: Memory | None = None, packs: bool = True):
+        """`packs=False`: the body misreads cells side by side; it gets one row without guesses at a time."""
         self.body = body
         self.vocab, self.context, self.cell_bytes = body.vocab, body.context, body.cell_bytes
         self.memory = memory or Memory(share_of_machine())
         self.memory.holders.append(self)
+        self.can = frozenset({"hidden", "layers"} | ({"tree", "rows", "pack"} if packs else set()))
         self.held: dict[int, Held] = {}
         self.left: dict[int, int] = {}  # when a text became idle -> its last slot
         self.store: Any = None
@@ -105,6 +105,8 @@ class Causal:
 
     def __call__(self, asks: Sequence[tuple[Ask, Canvas]]) -> list[Answer | Exception | None]:
         """One answer for each ask; None: put off, ask again; an exception: this one cannot be answered."""
+        if not asks:
+            return []
         for _, canvas in asks:
             self._open(canvas)
         ages = self.memory.ages()
@@ -304,7 +306,8 @@ class Causal:
             return answers
         logits, hidden, inner = self._compute(feed)
         if lines != feed.lines:  # shared cells or another order
-            index = [feed.lines.index(i) for i in lines]
+            place = {line: i for i, line in enumerate(feed.lines)}
+            index = torch.tensor([place[i] for i in lines], device=logits.device)
             logits, hidden = logits[index], hidden[index]
             inner = {layer: x[index] for layer, x in inner.items()}
         first = 0

@@ -232,9 +232,9 @@ def attention(width: int) -> Any:
     ):
         """Attention of a run's cells over their ways, after their keys and values went to their slots.
 
-        qkv [Q, (H + 2 G) W] times scale [Q], or in two parts; cos, sin [Q, W]; keys, values [slots, G, W]; slot, start, count
-        [Q]; table [T]; scratch: query, sums [Q, H, W], scores [Q, H, longest way]; out [Q, H W] in the next
-        product's form. `part` heads of one cell are one piece of work.
+        qkv [Q, (H + 2 G) W] times scale [Q], or in two parts; cos, sin [Q, W]; keys, values [slots, G, W];
+        slot, start, count [Q]; table [T]; scratch: query, sums [Q, H, W], scores [Q, H, longest way]; out
+        [Q, H W] in the next product's form. `part` heads of one cell are one piece of work.
         """
         cells, groups = len(slot), keys.shape[1]
         heads = query.shape[1]

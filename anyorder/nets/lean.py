@@ -19,6 +19,7 @@ from torch.nn import functional
 
 from anyorder.nets import fused
 from anyorder.nets.feed import Feed
+from anyorder.nets.graphs import Static, static, wanted
 from anyorder.nets.pool import Store
 from anyorder.nets.products import PACKED, Product, Rows, product, rows
 from anyorder.nets.stock import Stock
@@ -82,7 +83,7 @@ class Lean:
         normed = rows(cells, x.shape[1], block.qkv.takes)  # what the products read
         seen = rows(cells, self.heads * self.width, block.out.takes)
         gated = rows(cells, block.down.width, block.down.takes)
-        added = Rows(x[:0], sums[:0], np.ones(0, np.float32))
+        added = Rows(x[:0], sums[:0], np.ones(0, np.float32), 0)
         inner: dict[int, Tensor] = {}
         for i, layer in enumerate(self.layers):
             fused.norm(sums, added.flat, added.scale, layer.norm, self.epsilon, normed.flat, normed.scale)
@@ -136,7 +137,7 @@ class Lean:
         return said[: len(lines)].float(), hidden
 
 
-def lean(model: Any, precision: str) -> Lean | Stock | None:
+def lean(model: Any, precision: str) -> Lean | Stock | Static | None:
     """The fastest body for a loaded stock model that gives the stock model's answers.
 
     The model's weights move into a lean body one by one and are gone from the model. None: the two did not
@@ -145,17 +146,23 @@ def lean(model: Any, precision: str) -> Lean | Stock | None:
     """
     stock = Stock(model)
     if not _shaped(model, stock):
-        if precision in PACKED:
-            raise ValueError(
-                f"precision {precision} needs a model of the Llama shape on a CPU and this is a "
-                f"{model.config.model_type} model on {stock.device.type}; choose fp32 or bf16"
-            )
-        return stock
+        return plain(model, precision)
     theirs = _laws(stock)
     body = _taken(model, stock, precision)
     apart = ((_laws(body) - theirs).std(1) / theirs.std(1)).median()
-    loose = 0.3 if precision in PACKED else torch.finfo(stock.dtype).eps ** 0.4  # fp32 0.002, bf16 0.14
-    return body if apart < loose else None  # another net: near 1
+    loose = 0.7 if precision in PACKED else torch.finfo(stock.dtype).eps ** 0.4  # fp32 0.002, bf16 0.14
+    return body if apart < loose else None  # another net: 1 and more
+
+
+def plain(model: Any, precision: str) -> Stock | Static:
+    """The stock body. Raises ValueError for a precision that it does not have."""
+    if precision in PACKED:
+        raise ValueError(
+            f"precision {precision} needs a model of the Llama shape, packed, on a CPU, and this is a "
+            f"{model.config.model_type} model on {model.device.type}; choose fp32 or bf16"
+        )
+    stock = Stock(model)
+    return static(stock) if wanted(stock) else stock
 
 
 def _shaped(model: Any, stock: Stock) -> bool:

@@ -22,24 +22,26 @@ LEAST = 2  # rows of a product: oneDNN sums a lone row in another order than one
 
 
 class Rows(NamedTuple):
-    """Numbers [Q, N] times a scale for each row [Q], or two parts [Q, 2, N] with their own scales [Q, 2], whose
-    sum they are. `flat` is the memory of `tensor` as the fused operations know it."""
+    """Numbers [Q, N] times a scale for each row [Q], or two parts [Q, 2, N] with scales [Q, 2] whose sum they
+    are. `flat` is the memory of `tensor` as the fused operations know it; beyond `cells` it is filled up."""
 
     tensor: Tensor
     flat: np.ndarray
     scale: np.ndarray
+    cells: int
 
 
 def rows(count: int, width: int, dtype: torch.dtype) -> Rows:
     """Room for rows, scale 1; of 8 bits, in two parts."""
     if dtype == torch.uint8:
-        return of(torch.zeros(count, PARTS, width, dtype=dtype), np.ones((count, PARTS), np.float32))
-    return of(torch.zeros(max(count, LEAST), width, dtype=dtype), np.ones(max(count, LEAST), np.float32))
+        return of(torch.zeros(count, PARTS, width, dtype=dtype), np.ones((count, PARTS), np.float32), count)
+    most = max(count, LEAST)
+    return of(torch.zeros(most, width, dtype=dtype), np.ones(most, np.float32), count)
 
 
-def of(tensor: Tensor, scale: np.ndarray) -> Rows:
+def of(tensor: Tensor, scale: np.ndarray, count: int) -> Rows:
     flat = tensor.view(torch.uint16) if tensor.dtype == torch.bfloat16 else tensor
-    return Rows(tensor, flat.numpy(), scale)
+    return Rows(tensor, flat.numpy(), scale, count)
 
 
 class Product(ABC):
@@ -66,7 +68,7 @@ class Plain(Product):
             out = torch.ops.mkldnn._linear_pointwise(x.tensor, self.weight, self.bias, "none", [], "")
         else:
             out = functional.linear(x.tensor, self.weight, self.bias)
-        return of(out, x.scale)
+        return of(out, x.scale, x.cells)
 
 
 class Eighth(Product):
@@ -95,7 +97,7 @@ class Eighth(Product):
         out = out.view(-1, PARTS, len(self.zero))
         if self.bias is not None:
             out[:, 0] += self.bias / torch.from_numpy(x.scale[:, :1])
-        return of(out, x.scale)
+        return of(out, x.scale, x.cells)
 
 
 class Quarter(Product):
@@ -111,8 +113,9 @@ class Quarter(Product):
         self.bias = None if bias is None else bias.to(torch.bfloat16)
 
     def __call__(self, x: Rows) -> Rows:
-        out = torch.ops.aten._weight_int4pack_mm_for_cpu(x.tensor, self.weight, GROUP, self.grid)
-        return of(out if self.bias is None else out + self.bias, x.scale)
+        lone = x.tensor[:1] if x.cells == 1 else x.tensor  # this kernel sums it like any other
+        out = torch.ops.aten._weight_int4pack_mm_for_cpu(lone, self.weight, GROUP, self.grid)
+        return of(out if self.bias is None else out + self.bias, x.scale, x.cells)
 
 
 def quartered(weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:

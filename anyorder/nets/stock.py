@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from array import array
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -11,7 +13,7 @@ from transformers import AttentionInterface
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from anyorder.nets.feed import Feed
-from anyorder.nets.pool import Layout, Pool
+from anyorder.nets.pool import Layout, Plan, Pool
 
 ATTENTION = "anyorder"  # the name our attention is registered under in transformers
 
@@ -125,31 +127,86 @@ class Stock:
         return Pool(slots)
 
     def __call__(self, feed: Feed, store: Pool) -> tuple[Tensor, Tensor, dict[int, Tensor]]:
-        layout = store.aim(feed, self.device)
-        lines = torch.tensor(feed.lines, device=self.device, dtype=torch.long)
+        return self.planned(Plan(feed), store)
+
+    def planned(self, plan: Plan, store: Pool) -> tuple[Tensor, Tensor, dict[int, Tensor]]:
+        """A run in exactly its own shape: two copies to the device, one forward, nothing waits."""
+        written = plan.written(plan.shape, store.spare, pinned=self.device.type == "cuda")
+        numbers, flags = (x.to(self.device, non_blocking=True) for x in written)
+        return self.run(Layout(plan.shape, numbers, flags), store, plan.feed.layers)
+
+    def run(
+        self, layout: Layout, store: Pool, layers: Sequence[int] = ()
+    ) -> tuple[Tensor, Tensor, dict[int, Tensor]]:
+        """The forward: logits [M, V], hidden [M, D], layers' states [M, D]. It looks at no number's value,
+        so a graph of it holds for every run of the shape."""
+        store.layout = layout
         out = self.model(
-            input_ids=torch.tensor([feed.token], device=self.device),
-            position_ids=torch.tensor([feed.position], device=self.device),
+            input_ids=layout.token,
+            position_ids=layout.position,
             attention_mask=self._masks(layout),
             past_key_values=store,
             use_cache=True,
-            logits_to_keep=lines,
-            output_hidden_states=bool(feed.layers),
+            logits_to_keep=layout.lines,
+            output_hidden_states=bool(layers),
         )
-        assert self._read is not None, "the model did not call its output head"
-        inner = {i: out.hidden_states[i][0, lines] for i in feed.layers}
+        read, self._read, store.layout = self._read, None, None  # their memory is free for the next run
+        assert read is not None, "the model did not call its output head"
+        inner = {i: out.hidden_states[i][0, layout.lines] for i in layers}
         wide = torch.promote_types(out.logits.dtype, torch.float32)
-        return out.logits[0].to(wide), self._read[0], inner
+        return out.logits[0].to(wide), read[0], inner
+
+    def plain(self, tokens: list[int]) -> Tensor:
+        """[N, V] what transformers makes of a text with its own attention and mask, without a cache."""
+        self.model.set_attn_implementation("eager")
+        try:
+            return self.model(torch.tensor([tokens], device=self.device), use_cache=False).logits[0]
+        finally:
+            self.model.set_attn_implementation(ATTENTION)
 
     def _masks(self, layout: Layout) -> Tensor | dict[str, Tensor]:
         """The mask, or one for each kind of layer where the model has several."""
 
         def mask(kind: str) -> Tensor:
             window = self.window if kind == "sliding_attention" else None
-            return layout.mask(window, self.share, self.dtype, self.device)
+            return layout.mask(window, self.share, self.dtype)
 
         if self.kinds is None:
             return mask("sliding_attention")
         if len(self.kinds) == 1:
             return mask(*self.kinds)
         return {kind: mask(kind) for kind in self.kinds}
+
+
+@torch.inference_mode()
+def packs(stock: Stock) -> bool:
+    """Whether a whole model respects our mask and positions, so that texts may share a run.
+
+    Two unrelated texts, one of them with two branches, lie side by side in one run; every path has to give
+    what it gives alone. A model that breaks off over our mask or cache does not pack either.
+    """
+    feed = Feed()
+
+    def lay(way: int, start: int, count: int) -> None:
+        for length in range(start, start + count):
+            slot = len(feed)
+            way = feed.step(way, length, slot)
+            feed.add((1 + slot * 977) % stock.vocab, slot, way, length + 1)
+
+    one, two = feed.begin(array("i"), 0), feed.begin(array("i"), 1)
+    for way, start, count in (one, 0, 3), (two, 0, 6), (one, 3, 6), (one, 3, 6):
+        lay(way, start, count)
+    feed.lines = list(range(len(feed)))
+    alone = [stock.plain([feed.token[i] for i in path]).to(torch.float32) for path in feed.ways]
+    try:
+        together = stock(feed, stock.store(len(feed)))[0].to(torch.float32)
+    except torch.OutOfMemoryError:
+        raise
+    except (RuntimeError, ValueError, TypeError, AttributeError, IndexError, AssertionError):
+        return False  # such a model's own attention met our shapes
+    loose = max(torch.finfo(kind).eps for kind in (stock.dtype, torch.float32)) ** 0.4  # as `lean` judges
+    for path, lines in zip(feed.ways, alone, strict=True):
+        apart = ((together[path.tolist()] - lines).std(1) / lines.std(1)).median()
+        if not apart < loose:  # another text: near 1
+            return False
+    return True

@@ -41,7 +41,8 @@ def test_nothing_leaks_in_ten_thousand_random_events() -> None:
 
     def join() -> None:
         name, seed = rng.choice(list(METHODS)), rng.randrange(100)
-        prompt = (system if rng.random() < 0.5 else []) + [rng.randrange(V) for _ in range(rng.randint(1, 30))]
+        prompt = system if rng.random() < 0.5 else []
+        prompt = prompt + [rng.randrange(V) for _ in range(rng.randint(1, 30))]
         one = request(target, prompt, rng.randint(1, 25), method(name), seed)
         asked[one] = (name, list(prompt), one.canvas.budget, seed)
         waiting.append(one)
@@ -50,7 +51,7 @@ def test_nothing_leaks_in_ten_thousand_random_events() -> None:
     cancelled, checked = set(), 0
     while events < 10_000:
         join()
-        for event in decode(waiting, over=lambda one, error: live.remove(one) if error is None else 1 / 0):
+        for _ in decode(waiting, over=lambda one, error: live.remove(one) if error is None else 1 / 0):
             events += 1
             assert target.used <= 260
             if events % 20 == 0:

@@ -91,9 +91,8 @@ def attended(width: int, kind, cells: list[int]):
             : heads + groups
         ]
         k, v = (x.float()[ways[i]] for x in cache)
-        wants.append(functional.scaled_dot_product_attention(
-            turned[:heads, None], k.transpose(0, 1).repeat_interleave(3, 0), v.transpose(0, 1).repeat_interleave(3, 0)
-        ).flatten())  # fmt: skip
+        k, v = (x.transpose(0, 1).repeat_interleave(heads // groups, 0) for x in (k, v))
+        wants.append(functional.scaled_dot_product_attention(turned[:heads, None], k, v).flatten())
     return out.tensor[: len(cells)], torch.stack(wants), out.flat[: len(cells)].copy()
 
 
