@@ -21,6 +21,7 @@ from anyorder.core.canvas import Canvas
 from anyorder.core.chance import Chance
 from anyorder.core.decode import Request, Watch, decode
 from anyorder.core.types import Net
+from anyorder.engine.cost import known
 from anyorder.errors import UserError
 from anyorder.nets.causal import Causal
 from anyorder.nets.graphs import Static, static, wanted
@@ -107,6 +108,7 @@ class Model:
             raise Disagrees(name)
         self.target = Causal(body, self.cache, self._packs(body))
         self.memory: dict[str, Any] = {}  # what drafters keep between requests
+        self.cost = known(self.target, name, precision)  # measured by `anyorder bench --cost`, or None
         self._others: dict[tuple[str, Any], Causal] = {}
 
     def _packs(self, body: Any) -> bool:
@@ -147,7 +149,9 @@ class Model:
         try:
             shaped, own = registry.shaping(method, options)
             sampling = Sampling(**shaped)
-            setting = Setting(greedy=sampling.greedy, vocab=self.target.vocab, memory=self.memory)
+            setting = Setting(
+                greedy=sampling.greedy, vocab=self.target.vocab, memory=self.memory, cost=self.cost
+            )  # fmt: skip
             run = registry.build(method, own, setting)
         except ValueError as error:
             raise UserError(str(error)) from error

@@ -32,6 +32,7 @@ class Option:
     low: float | None = None
     high: float | None = None
     choices: tuple[Any, ...] = ()
+    unmeasured: int = 0  # what 0, "as many as pay", stands for where the cost of a run is not known
 
     @property
     def type(self) -> type:
@@ -86,8 +87,9 @@ class Card:
         if self.family not in FAMILIES:
             raise ValueError(f"card {self.name}: family is {self.family!r}; allowed is {', '.join(FAMILIES)}")
 
-    def settle(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """All options with their values. Raises ValueError for unknown names and bad values."""
+    def settle(self, given: Mapping[str, Any], measured: bool = False) -> dict[str, Any]:
+        """All options with their values; `measured`: the cost of a run is known, so that what depends on it
+        stays 0. Raises ValueError for unknown names and bad values."""
         known = {option.name: option for option in self.options}
         for name in given:
             if name not in known:
@@ -96,7 +98,10 @@ class Card:
                     f"method {self.name} has no option {name!r}; its options: {there}; "
                     f"see: anyorder methods {self.name}"
                 )
-        return {name: option.parse(given.get(name, option.default)) for name, option in known.items()}
+        values = {name: option.parse(given.get(name, option.default)) for name, option in known.items()}
+        if not measured:
+            values |= {o.name: o.unmeasured for o in self.options if o.unmeasured and values[o.name] == 0}
+        return values
 
 
 @dataclass(frozen=True)
@@ -107,3 +112,4 @@ class Setting:
     vocab: int = 0  # V of the target
     make: Callable[[str, Mapping[str, Any]], Any] | None = None  # another method's drafter, by name
     memory: dict[str, Any] = field(default_factory=dict)  # kept between requests by who loaded the model
+    cost: Callable[[int], float] | None = None  # cells -> seconds of a target run; None: not measured

@@ -110,7 +110,7 @@ def build(name: str, options: Mapping[str, Any], setting: Setting) -> Callable[.
     """A method ready to run on a canvas. Raises ValueError for unknown names, options and bad values."""
     setting = replace(setting, make=lambda other, given: _drafter(other, given, setting))
     if not card(name).kind:
-        return builder(name)(setting, **card(name).settle(options))
+        return builder(name)(setting, **settled(name, options, setting))
     rules = importlib.import_module("anyorder.methods.speculative.speculative")
     given = dict(options)
     verify = VERIFY.parse(given.pop("verify", VERIFY.default))
@@ -133,4 +133,9 @@ def _drafter(name: str, given: Mapping[str, Any], setting: Setting) -> Any:
     if not card(name).kind:
         known = ", ".join(n for n, c in cards().items() if c.kind)
         raise ValueError(f"{name!r} is not a drafter; drafters are {known}; see: anyorder methods")
-    return builder(name)(setting, **card(name).settle(given))
+    return builder(name)(setting, **settled(name, given, setting))
+
+
+def settled(name: str, given: Mapping[str, Any], setting: Setting) -> dict[str, Any]:
+    """A method's options with their values. Raises ValueError."""
+    return card(name).settle(given, measured=setting.cost is not None)

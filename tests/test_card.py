@@ -38,3 +38,11 @@ def test_unknown_option_names_the_known():
 def test_unknown_family():
     with pytest.raises(ValueError, match="family is 'poetry'; allowed is autoregressive"):
         Card(name="x", family="poetry", paper="", exact=True, summary="", cost="")
+
+
+def test_a_size_that_the_cost_tells_is_a_number_where_there_is_none():
+    option = Option("nodes", 0, "", low=0, high=9, unmeasured=4)
+    card = Card(name="x", family="search", paper="", exact=True, summary="", cost="", options=(option,))
+    assert card.settle({}) == card.settle({"nodes": "0"}) == {"nodes": 4}
+    assert card.settle({}, measured=True) == card.settle({"nodes": 0}, measured=True) == {"nodes": 0}
+    assert card.settle({"nodes": 2}) == card.settle({"nodes": 2}, measured=True) == {"nodes": 2}

@@ -11,6 +11,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from anyorder.engine.processor import cpu_model
+
 PACKAGE = Path(__file__).parent.parent
 READ = 2**29  # bytes read to measure the bandwidth: far more than any cache holds
 PACKAGES = ("anyorder", "torch", "transformers", "llama-cpp-python")
@@ -24,17 +26,6 @@ def hardware() -> dict[str, Any]:
         "cpu": cpu_model(), "cores": cores(), "threads": torch.get_num_threads(), "memory_gb": memory(),
         "bandwidth_gb_s": round(bandwidth() / 1e9, 1), "system": f"{platform.system()} {platform.release()}",
     }  # fmt: skip
-
-
-def cpu_model() -> str:
-    """The processor's name, from the kernel where it tells."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.lower().startswith(("model name", "hardware")):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass  # not Linux
-    return platform.processor() or platform.machine() or "unknown"
 
 
 def cores() -> int:

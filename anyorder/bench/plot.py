@@ -52,3 +52,32 @@ def _title(said: Mapping[str, Any]) -> str:
         f"{said['model']} {said['precision']}, {said['measured']} prompts of {Path(said['suite']).stem}"
         f"{batch}, up to {said['max_tokens']} tokens\n{hard['cpu']}, {hard['threads']} threads"
     )
+
+
+def draw_cost(by_context: Mapping[int, Mapping[int, Mapping[int, float]]], file: Path, title: str) -> None:
+    """Draw milliseconds of a run by its cells to a PNG file: a panel a context, a line a batch."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    count = len(by_context)
+    figure = Figure(figsize=(2 + 2.6 * count, 3.4), dpi=150, facecolor="white", layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(1, count, sharey=True, squeeze=False)[0]
+    for axes, (context, by_batch) in zip(panels, by_context.items(), strict=True):
+        for shade, (batch, line) in zip(COLOURS, by_batch.items()):
+            axes.plot(
+                list(line), list(line.values()), "o-", ms=4, lw=1.2, color=shade, label=f"batch {batch}"
+            )
+        axes.set_xscale("log", base=2)
+        axes.set_yscale("log", base=2)
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_formatter("{x:g}")
+        axes.set_xlabel("cells of each request", color=INK)
+        axes.set_title(f"texts of {context} tokens", fontsize=9, color=INK)
+        axes.grid(color=REST, lw=0.5)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.tick_params(colors=INK)
+    panels[0].set_ylabel("ms of a run", color=INK)
+    panels[0].legend(frameon=False, fontsize=8)
+    figure.suptitle(title, fontsize=9, x=0.01, ha="left", color=INK)
+    figure.savefig(file)

@@ -38,7 +38,10 @@ def bench(
     temperature: Annotated[
         str, typer.Option(help="0: the likeliest token; above: draws; T:SEED names their seed")
     ] = "0",
-    out: Annotated[str | None, typer.Option(help="folder for bench.json, bench.md and bench.png")] = None,
+    out: Annotated[
+        str | None, typer.Option(help="folder for bench.json, .md and .png, or cost.json and .png")
+    ] = None,
+    cost: Annotated[bool, typer.Option("--cost", help="instead: what a run costs, measured anew")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout, tables on stderr")] = False,
 ) -> None:
     """The plain loop and each method in turn, same process, same prompts. An exact method whose text differs
@@ -55,6 +58,8 @@ def bench(
         methods=methods, suite=suite, model=model, precision=precision, max_tokens=max_tokens,
         prompts=prompts, repeat=repeat, batch=batch, temperature=heat, seed=seed, out=out,
     )  # fmt: skip
+    if cost:
+        return _cost(plan, as_json)
     rows, chosen = entries(plan), read_suite(suite, prompts)  # refuse before seconds go into loading
     folder = report.check_folder(out) if out else None
 
@@ -70,6 +75,23 @@ def bench(
         print(json.dumps(said, ensure_ascii=False))
     if measured.stopped:
         raise typer.Exit(130)
+
+
+def _cost(plan: Plan, as_json: bool) -> None:
+    """What a run of the model costs."""
+    from rich.console import Console
+
+    from anyorder.bench import costs, report
+
+    costs.check(plan)
+    folder, errors = report.check_folder(plan.out) if plan.out else None, Console(stderr=True)
+    with errors.status("measuring what a run costs"), quick_start():
+        said = costs.measured(plan)
+    costs.show(said, errors if as_json else Console())
+    if folder is not None:
+        print("written: " + ", ".join(map(str, costs.write(said, folder))), file=sys.stderr)
+    if as_json:
+        print(json.dumps(said, ensure_ascii=False))
 
 
 def _ready(plan: Plan, rows: list[Entry], chosen: list[Prompt], errors: Console) -> Bench:

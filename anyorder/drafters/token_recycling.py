@@ -15,6 +15,7 @@ from anyorder.core.canvas import Canvas
 from anyorder.core.readers import every_top
 from anyorder.core.types import Tree
 from anyorder.drafter import Drafter, by_row
+from anyorder.sizes import best_prefix
 
 CARD = Card(
     name="token_recycling",
@@ -25,16 +26,18 @@ CARD = Card(
     summary="the target's own runners-up, kept in a matrix, fill a static tree",
     cost="1 target run per commit, up to 1 + nodes cells",
     options=(
-        Option("nodes", 8, "nodes of the static tree; 80 is the paper's", low=1, high=80),
+        Option("nodes", 0, "nodes of the static tree; 80 is the paper's; 0: as many as pay by the measured "
+               "cost of a run, 8 where it is not measured", low=0, high=80, unmeasured=8),
         Option("keep", True, "keep the matrix between requests"),
         Option("matrix", "", "a .npy file to read the matrix from, if it is there, and to save it to"),
     ),
     departures=(
         "below 80 nodes the tree is the best part of the paper's, by measured rank frequencies (ours)",
+        "how many nodes pay is told from the same frequencies and the measured cost of a run (ours)",
         "successors not seen yet are left out instead of drafting token 0",
         "of several nodes with one token the last in breadth-first order refreshes the matrix",
     ),
-)
+)  # fmt: skip
 
 K = 8  # successors kept for a token
 TEMPLATE = (  # children of each node, breadth first, the paper's tree "2.2.2"; childless tails left out
@@ -43,16 +46,8 @@ TEMPLATE = (  # children of each node, breadth first, the paper's tree "2.2.2"; 
     (5, 2, 1, 1, 1, 0, 0, 0, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1, 0, 0, 1, 1, 0, 0),
     (3, 1, 1, 0, 0, 1, 0, 0, 0, 0, 1, 0, 1, 0, 0), (2, 0, 0, 1, 0, 0, 0, 0),
 )  # fmt: skip
-RANK = (
-    0.41,
-    0.086,
-    0.046,
-    0.030,
-    0.021,
-    0.016,
-    0.013,
-    0.012,
-)  # how often the r-th successor is next (measured)
+# how often the r-th successor is next (measured)
+RANK = (0.41, 0.086, 0.046, 0.030, 0.021, 0.016, 0.013, 0.012)
 
 
 def template() -> tuple[list[int], list[int]]:
@@ -71,12 +66,18 @@ def template() -> tuple[list[int], list[int]]:
     return parent, rank
 
 
+def worths(parent: list[int], rank: list[int]) -> list[float]:
+    """The chance that each node becomes text: the product of the rank frequencies on its path."""
+    worth = [1.0]  # of the text's last token
+    for p, r in zip(parent, rank, strict=True):
+        worth.append(worth[p + 1] * RANK[r])
+    return worth[1:]
+
+
 def part(nodes: int) -> tuple[list[int], list[int]]:
-    """The template's `nodes` likeliest nodes, each worth the product of the rank frequencies on its path."""
+    """The template's `nodes` likeliest nodes."""
     parent, rank = template()
-    worth = {-1: 1.0}
-    for i, (p, r) in enumerate(zip(parent, rank, strict=True)):
-        worth[i] = worth[p] * RANK[r]
+    worth = worths(parent, rank)
     chosen = sorted(heapq.nsmallest(nodes, range(len(parent)), key=lambda i: (-worth[i], i)))
     place = {-1: -1} | {old: new for new, old in enumerate(chosen)}
     return [place[parent[i]] for i in chosen], [rank[i] for i in chosen]
@@ -108,6 +109,9 @@ def token_recycling(setting: Setting, nodes: int, keep: bool, matrix: str) -> Dr
         setting.memory[CARD.name] = loaded
     fresh = np.full(shape, -1, dtype=np.int32)
     table = setting.memory.setdefault(CARD.name, fresh) if keep or matrix else fresh
+    if not nodes:
+        assert setting.cost is not None, "an open size needs the cost of a run"
+        nodes = best_prefix(sorted(worths(*template()), reverse=True), setting.cost)
     parent, rank = part(nodes)
 
     def guess(canvas: Canvas, row: int) -> Tree:

@@ -10,7 +10,7 @@ from anyorder.card import Setting
 from anyorder.core.canvas import Canvas
 from anyorder.core.decode import Request
 from anyorder.core.types import Tree
-from anyorder.drafters.token_recycling import K, fill, part, template
+from anyorder.drafters.token_recycling import RANK, K, fill, part, template, worths
 from anyorder.registry import build
 from anyorder.testing import ByText, ToyCausal, greedy_text, play
 
@@ -22,8 +22,8 @@ def ring(text):
     return -((torch.arange(V) - text[-1] - 1) % V).double()
 
 
-def run(net, memory, prompt=(0,), budget=12, **options):
-    setting = Setting(vocab=net.vocab, memory=memory)
+def run(net, memory, prompt=(0,), budget=12, cost=None, **options):
+    setting = Setting(vocab=net.vocab, memory=memory, cost=cost)
     method = build("token_recycling", options, setting)
     return play([Request(Canvas(list(prompt), budget), method, {"target": net})])[0]
 
@@ -39,12 +39,12 @@ def test_template():
     assert all(ranks == list(range(len(ranks))) for ranks in siblings.values())
 
 
-@pytest.mark.parametrize("nodes", [1, 2, 8, 30, 79, 80])
+@pytest.mark.parametrize("nodes", [0, 1, 2, 8, 30, 79, 80])
 def test_part_of_the_template(nodes):
     """A part is a tree, holds the likeliest node, and all of it is the template."""
     parent, rank = part(nodes)
     assert len(parent) == nodes
-    assert (parent[0], rank[0]) == (-1, 0)
+    assert nodes == 0 or (parent[0], rank[0]) == (-1, 0)
     assert all(p < i for i, p in enumerate(parent))
     assert nodes < 80 or (parent, rank) == template()
 
@@ -116,3 +116,42 @@ def test_keep():
         memory: dict = {}
         sizes = [len(run(ByText(ring), memory, budget=V, keep=keep).commits) for _ in range(2)]
         assert (sizes[1] < sizes[0]) == fewer
+
+
+# sizes from the cost ----------------------------------------------------------------------------------------
+
+
+def test_worths():
+    parent, rank = template()
+    worth = worths(parent, rank)
+    assert worth[:3] == list(RANK[:3])
+    assert all(w == (worth[p] if p >= 0 else 1) * RANK[r] for w, p, r in zip(worth, parent, rank))
+
+
+def sizes(cost, **options):
+    """Guesses of each run once the matrix is full, greedy's text assured."""
+    memory: dict = {}
+    net = ByText(ring)
+    for _ in range(2):
+        record = run(net, memory, budget=V + 8, cost=cost, **options)
+        assert record.texts == [greedy_text(net, [0], V + 8)]
+    return {len(ask.guess[0]) for ask, _ in record.answers}
+
+
+@pytest.mark.parametrize("slope", [0.001, 0.02, 0.06, 0.2])
+def test_the_tree_is_as_large_as_pays(slope):
+    """On a linear cost: nodes are added while the next one's worth beats the slope's share of a token."""
+    worth, n = sorted(worths(*template()), reverse=True), 0
+    while n < 80 and worth[n] * (1 + slope * n) > slope * (1 + sum(worth[:n])):
+        n += 1
+    assert sizes(lambda k: 1 + slope * (k - 1)) == {n}
+
+
+def test_both_ends_of_the_cost():
+    assert sizes(lambda k: 1.0) == {80}
+    assert sizes(lambda k: float(k)) == {0}
+
+
+def test_a_size_that_is_given_stands():
+    assert sizes(lambda k: 1.0, nodes=5) == {5}
+    assert sizes(None) == sizes(None, nodes=0) == {8}
