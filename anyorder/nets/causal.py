@@ -97,7 +97,7 @@ class Causal:
 
     def forget(self) -> None:
         """Drop every cached cell. By the law this changes no answer."""
-        self.slots = Slots()
+        self.slots = Slots(1 + self.memory.budget // self.cell_bytes)
         self.held.clear()
         self.left.clear()
 
@@ -321,7 +321,7 @@ class Causal:
     @torch.inference_mode()
     def _compute(self, feed: Feed) -> tuple[Tensor, Tensor, dict[int, Tensor]]:
         if self.store is None:
-            self.store = self.body.store(1 + self.memory.budget // self.cell_bytes)
+            self.store = self.body.store(self.slots.capacity)
         try:
             return self.body(feed, self.store)
         except BaseException:  # its slots would pass for computed cells

@@ -69,6 +69,12 @@ class Lean:
         """Cache bytes of one cell."""
         return 2 * len(self.layers) * self.groups * self.width * self.kind.itemsize
 
+    @property
+    def weight_bytes(self) -> int:
+        """Weights that one run reads."""
+        products = [p for block in self.layers for p in (block.qkv, block.out, block.gate_up, block.down)]
+        return sum(p.size for p in (*products, self.head))
+
     def first(self, count: int) -> Lean:
         """The body cut after `count` blocks."""
         return replace(self, layers=self.layers[:count])

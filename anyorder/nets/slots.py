@@ -3,6 +3,9 @@
 A slot holds the keys and values of one computed cell. Its parent is the cell before it, so the way from a
 slot to the root spells the text the cell was computed after. Rows that share a prefix share its slots; an
 accepted guess stays where it is; a fork is another holder. A slot nobody holds is free again.
+
+Any slot will do for a cell, but a text is read quickest where its cells lie side by side: a cell takes the
+slot behind its parent's if it can, else it begins a free block, and only when there is none a single hole.
 """
 
 from __future__ import annotations
@@ -11,26 +14,27 @@ import heapq
 from collections.abc import Sequence
 
 ROOT = -1
+BLOCK = 32  # slots that are given to one text while there are enough
 
 
 class Slots:
-    """Bookkeeping only; the tensors live in `nets.pool`."""
+    """Bookkeeping of so many slots; the tensors live in `nets.pool`."""
 
-    def __init__(self) -> None:
+    def __init__(self, capacity: int = 1 << 40) -> None:
+        self.capacity = capacity
         self.token: list[int] = []
         self.parent: list[int] = []
         self.depth: list[int] = []  # cells before this one: its position
         self.holders: list[int] = []  # children and tips; 0 means free
         self.child: dict[tuple[int, int], int] = {}  # (slot, token) -> the slot that continues it
-        self.free: list[int] = []  # a heap: lowest first, so that the used part of the pool stays short
         self.used = 0
+        self.inside: list[int] = []  # used slots of each block
+        self.empty: list[int] = []  # a heap of blocks, lowest first; some may be in use again
+        self.holes: list[int] | None = None  # free slots and some in use again; None: no need to know
 
     @property
     def top(self) -> int:
-        """Slots in use lie below this one."""
-        while self.holders and not self.holders[-1]:
-            for column in (self.token, self.parent, self.depth, self.holders):
-                column.pop()
+        """Slots that were ever used lie below this one."""
         return len(self.holders)
 
     def find(self, parent: int, token: int) -> int | None:
@@ -38,19 +42,11 @@ class Slots:
 
     def add(self, parent: int, token: int) -> int:
         """A slot for a cell about to be computed, held until `release`."""
-        top = self.top
-        depth = self.depth[parent] + 1 if parent != ROOT else 0
-        if self._lowest_free() < top:
-            slot = heapq.heappop(self.free)
-            self.token[slot], self.parent[slot], self.depth[slot] = token, parent, depth
-        else:
-            slot = top
-            self.token.append(token)
-            self.parent.append(parent)
-            self.depth.append(depth)
-            self.holders.append(0)
-        self.holders[slot] = 1
+        slot = self._place(parent)
+        self.token[slot], self.parent[slot], self.holders[slot] = token, parent, 1
+        self.depth[slot] = self.depth[parent] + 1 if parent != ROOT else 0
         self.used += 1
+        self.inside[slot // BLOCK] += 1
         if parent != ROOT:
             self.holders[parent] += 1
         self.child[parent, token] = slot
@@ -66,17 +62,15 @@ class Slots:
             self.holders[slot] -= 1
             if self.holders[slot]:
                 return
-            parent = self.parent[slot]
+            parent, block = self.parent[slot], slot // BLOCK
             del self.child[parent, self.token[slot]]
-            heapq.heappush(self.free, slot)
             self.used -= 1
+            self.inside[block] -= 1
+            if self.holes is not None:
+                self.holes.append(slot)
+            if not self.inside[block]:
+                heapq.heappush(self.empty, block)
             slot = parent
-
-    def _lowest_free(self) -> int:
-        top = self.top
-        while self.free and self.free[0] >= top:  # cut away by `top`
-            heapq.heappop(self.free)
-        return self.free[0] if self.free else top
 
     def walk(self, slot: int, tokens: Sequence[int]) -> list[int]:
         """The slots already there for as many of the tokens as possible, continuing from `slot`."""
@@ -88,3 +82,29 @@ class Slots:
             found.append(nxt)
             slot = nxt
         return found
+
+    def _place(self, parent: int) -> int:
+        """A free slot, near its parent if possible."""
+        behind = parent + 1
+        if parent != ROOT and behind % BLOCK and behind < self.top and not self.holders[behind]:
+            return behind
+        while self.empty:
+            block = heapq.heappop(self.empty)
+            if not self.inside[block]:
+                self.holes = None
+                return block * BLOCK
+        if self.top < self.capacity:
+            return self._grow()
+        if not self.holes:
+            self.holes = [slot for slot, count in enumerate(self.holders) if not count]
+        while self.holders[slot := self.holes.pop()]:
+            pass
+        return slot
+
+    def _grow(self) -> int:
+        """The first slot of one more block."""
+        first, size = self.top, min(BLOCK, self.capacity - self.top)
+        for column in (self.token, self.parent, self.depth, self.holders):
+            column.extend([0] * size)
+        self.inside.append(0)
+        return first

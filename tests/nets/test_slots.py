@@ -2,7 +2,7 @@
 
 import random
 
-from anyorder.nets.slots import ROOT, Slots
+from anyorder.nets.slots import BLOCK, ROOT, Slots
 
 
 def grow(slots: Slots, tokens: list[int], slot: int = ROOT) -> list[int]:
@@ -34,19 +34,42 @@ def test_letting_go_of_a_tip_frees_up_to_the_fork() -> None:
     assert slots.walk(ROOT, [1, 2, 5]) == [*stem, *right]
     assert slots.used == 3
     slots.release(right[-1])
-    assert slots.used == slots.top == 0
+    assert slots.used == 0
 
 
-def test_the_lowest_free_slot_is_taken_first_so_the_used_part_stays_short() -> None:
+def test_texts_that_grow_side_by_side_lie_in_blocks_of_their_own() -> None:
+    slots, tips = Slots(), [ROOT, ROOT, ROOT]
+    ways: list[list[int]] = [[], [], []]
+    for i in range(2 * BLOCK):
+        for text in range(3):
+            tips[text] = slots.add(tips[text], 100 * text + i)
+            ways[text].append(tips[text])
+    for way in ways:
+        breaks = [i for i in range(1, len(way)) if way[i] != way[i - 1] + 1]
+        assert breaks in ([], [BLOCK])
+
+
+def test_empty_blocks_are_taken_again_before_new_ones() -> None:
     slots = Slots()
     first, second = grow(slots, [1, 2]), grow(slots, [3])
     slots.release(first[-1])
-    assert slots.top == second[-1] + 1
-    assert sorted(grow(slots, [4, 5, 6])) == [0, 1, second[-1] + 1]
+    assert grow(slots, [4, 5, 6]) == [0, 1, 2]
+    assert second == [BLOCK]
+    assert slots.top == 2 * BLOCK
+
+
+def test_every_slot_is_used_before_there_are_none() -> None:
+    slots = Slots(2 * BLOCK + 5)
+    texts = [grow(slots, [10 + i]) for i in range(2 * BLOCK + 5)]
+    assert sorted(slot for text in texts for slot in text) == list(range(2 * BLOCK + 5))
+    for (slot,) in texts[::2]:
+        slots.release(slot)
+    again = [grow(slots, [500 + i])[0] for i in range(len(texts[::2]))]
+    assert sorted(again) == sorted(slot for (slot,) in texts[::2])
 
 
 def test_ten_thousand_random_events_leak_no_slot_and_lose_no_text() -> None:
-    rng, slots = random.Random(0), Slots()
+    rng, slots = random.Random(0), Slots(3000)
     held: list[tuple[int, list[int]]] = []  # a tip and its text
     for _ in range(10_000):
         if held and rng.random() < 0.52:
