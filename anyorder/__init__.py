@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from anyorder.api import Model, Result, load
+    from anyorder.engine.engine import Engine
     from anyorder.hf import for_transformers
 
 __version__ = "0.1.0"
-__all__ = ["Model", "Result", "__version__", "for_transformers", "load"]
+__all__ = ["Engine", "Model", "Result", "__version__", "for_transformers", "load"]
 
 
 def __getattr__(name: str) -> Any:
@@ -18,6 +19,10 @@ def __getattr__(name: str) -> Any:
         from anyorder import api
 
         return getattr(api, name)
+    if name == "Engine":
+        from anyorder.engine.engine import Engine
+
+        return Engine
     if name == "for_transformers":
         from anyorder.hf import for_transformers
 

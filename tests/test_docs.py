@@ -41,13 +41,14 @@ def test_the_readme_s_python_example_runs(
     monkeypatch.setattr(anyorder, "load", lambda: load(str(tiny_model_folder), precision="fp32"))
     space: dict = {}
     exec(blocks("README.md")[0], space)
+    exec(blocks("README.md")[1], space)
     assert "tokens" in dir(space["answer"])
     assert len(space["both"]) == 2
     assert capsys.readouterr().out
 
 
 def test_the_readme_shows_the_loop_that_runs() -> None:
-    shown = blocks("README.md")[2]
+    shown = blocks("README.md")[3]
     code = "".join(
         (ROOT / "anyorder/methods" / file).read_text()
         for file in ("autoregressive/greedy.py", "speculative/speculative.py")

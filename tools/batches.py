@@ -1,7 +1,7 @@
 """What batches gain: `python tools/batches.py [REPEAT]`, bf16, prints one JSON line of medians.
 
-Sixteen prompts of the shipped suite, 128 tokens each, in turn: one after the other, as one batch, by
-transformers' continuous batching, by each of four methods in a batch of its own, and by the four methods mixed.
+Sixteen prompts of the shipped suite, 128 tokens each: one after the other, as one batch, by transformers'
+continuous batching, by each of four methods in a batch of its own, and by the four methods mixed.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ import sys
 import anyorder
 from anyorder.testing.mixes import unequal
 
-CELLS = 260  # of the cache that the mixes share
+CELLS = 190  # of the cache that the mixes share
 
 
 def main() -> None:

@@ -52,7 +52,7 @@ def run(name: str, arguments: list[str]) -> None:
     command: Any = typer.main.get_command(app)
     try:
         sys.exit(command.main(arguments, prog_name=f"anyorder {name}", standalone_mode=False) or 0)
-    except UserError as error:
+    except (UserError, FloatingPointError) as error:  # the second: a net answered NaN
         fail(str(error))
     except typer.Exit as ended:
         sys.exit(ended.exit_code)

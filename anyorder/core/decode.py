@@ -33,13 +33,13 @@ class Request:
     cells: dict[str, int] = field(default_factory=dict)  # net -> cells fed
 
     def shaped(self, ask: Ask, answer: Answer | Exception) -> Answer:
-        """The answer as its reader sees it. Raises what the net said, and FloatingPointError for NaN."""
         if isinstance(answer, Exception):
             raise answer
         self.runs[ask.net] = self.runs.get(ask.net, 0) + 1
         self.cells[ask.net] = self.cells.get(ask.net, 0) + answer.cells
         if bool(answer.logits.sum().isnan()):
-            raise FloatingPointError(f"net {ask.net!r} answered NaN in step {self.runs[ask.net]}")
+            step = f"net {ask.net!r} answered NaN in step {self.runs[ask.net]}"
+            raise FloatingPointError(f"{step}; a law has numbers; choose another precision or model")
         return answer if self.shape is as_it_is else self.shape(answer, self.canvas)
 
 

@@ -3,7 +3,7 @@
 The engine is the loop of `core.decode` in a thread of its own, and a ticket for everybody who waits outside.
 What it adds is only that: packing is the nets' affair, pausing the memory's, faults stay with their request.
 
->>> with Engine() as engine:
+>>> with anyorder.Engine() as engine:
 ...     tickets = [engine.submit(model.request("Why?", method)) for method in ("greedy", "prompt_lookup")]
 ...     for ticket in tickets:
 ...         ticket.wait()

@@ -91,16 +91,23 @@ def test_one_cell_and_many_cells_say_the_same_of_a_real_checkpoint(model):
 
 @pytest.mark.slow
 @pytest.mark.skipif(embedded_file() is None, reason="the embedded model is not installed")
-def test_noise_of_the_embedded_model():
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "int8", "int4"])
+def test_the_embedded_model_computes_the_same_bits_alone_among_guesses_and_in_company(precision: str) -> None:
     from anyorder import api
 
-    real = api.load("smollm2", precision="bf16")
-    text = real.encode(
-        "The library closes at six on Saturdays, so we went on Friday after school instead.", chat=False
-    )
+    real = api.load("smollm2", precision=precision)
+    sentence = "The library closes at six on Saturdays, so we went on Friday after school instead."
+    text = real.encode(sentence, chat=False)
     assert Judge(real.target, [text]).noise < 1.0
     if torch.backends.cpu.get_cpu_capability() != "AVX512":
-        pytest.skip("equal bits in bf16 were established for AVX-512 kernels only")
+        pytest.skip("equal bits were established for AVX-512 kernels only")
     start = len(text) // 2
-    for width in (2, 3, 8, 16):  # a chain of guesses computes the very bits of one cell at a time
-        assert torch.equal(walk(real.target, text, start, width), walk(real.target, text, start, 1))
+    one = walk(real.target, text, start, 1)
+    for width in (2, 3, 8, 16):
+        for branches in (False, True):
+            assert torch.equal(walk(real.target, text, start, width, branches), one), (width, branches)
+    prompts = [sentence[:n] for n in (10, 22, 47, 64, 80)]
+    together = real.batch(prompts, max_tokens=24)
+    for prompt, result in zip(prompts, together, strict=True):
+        real.target.forget()
+        assert result.token_ids == real.generate(prompt, max_tokens=24).token_ids
