@@ -18,6 +18,7 @@ from anyorder.bench.entries import Entry, Plan
 from anyorder.bench.llama import LlamaCpp
 from anyorder.bench.record import Run, Weights
 from anyorder.bench.weights import weights_of
+from anyorder.engine.threads import give_up_workers
 from anyorder.nets.load import load
 
 HELD = ("fp32", "bf16")  # precisions of a stock model; any other is measured in bf16
@@ -140,6 +141,7 @@ class Continuous:
         stock = self.stock
         manager = stock.module.init_continuous_batching(stock.config(), self.how)  # made once and kept
         torch.manual_seed(stock.plan.seed)
+        give_up_workers()  # or its thread's share the cores with ours and wait asleep
         manager.start()
         try:
             stock.runs = 0

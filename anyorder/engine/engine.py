@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from types import TracebackType
 
 from anyorder.core.decode import Event, Request, Watch, decode
+from anyorder.engine.threads import give_up_workers
 from anyorder.errors import UserError
 
 
@@ -69,6 +70,8 @@ class Ticket:
 class Engine:
     """Runs what is submitted, from any thread, side by side. Close it, or use it as a context.
 
+    A thread that submits gives up its OpenMP workers (`engine.threads`), so that the engine's get the cores.
+
     `most`: requests that run at once; more wait their turn. `watch`: as for `decode`.
     """
 
@@ -88,6 +91,7 @@ class Engine:
     def submit(self, request: Request) -> Ticket:
         """Let a request join. Raises UserError once the engine is closed."""
         ticket = Ticket(request)
+        give_up_workers()
         with self._lock:
             if self._closing:
                 raise UserError("the engine is closed and takes no more requests; make another")
