@@ -1,8 +1,8 @@
 """OpenMP's workers, when another thread than the one that loaded a model computes.
 
 Every thread that computes gets workers of its own. Once a process has more of them than cores, libgomp lets
-all of them sleep between two operations instead of waiting awake, and a step of many small ones takes twice as
-long. So who hands work to another thread gives up its own workers first; they come back when it computes again.
+all sleep between two operations instead of waiting awake, and a step of many small ones takes twice as long.
+So who hands work to another thread gives up its own workers first; they come back when it computes again.
 """
 
 from __future__ import annotations
