@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from anyorder.core.canvas import Canvas
-from anyorder.core.types import Ask, Commit, Tree, branches
+from anyorder.core.types import Ask, Commit, Tree
 from anyorder.nets import graphs
 from anyorder.nets.causal import CHUNK, Causal
 from anyorder.nets.feed import Feed
@@ -24,7 +24,7 @@ from anyorder.nets.graphs import Called, Captured, Static, bucket, static, wante
 from anyorder.nets.memory import Memory
 from anyorder.nets.pool import BLOCK, Layout, Plan
 from anyorder.nets.stock import Stock, packs
-from tests.nets.test_causal import KINDS, TREE, V, model, near, plain, whole
+from tests.nets.test_causal import KINDS, TREE, V, check_random_runs, model, near, plain, whole
 
 WAITS = torch.ops.aten.item.default, torch.ops.aten._local_scalar_dense.default
 FAMILIES = ["llama", "qwen3", "gemma3_text"]
@@ -119,38 +119,6 @@ class FakeCuda:
 
 def net_of(reference, recorder=None, memory=None, **limits) -> Causal:
     return Causal(Static(Stock(copy.deepcopy(reference)), recorder or Called(), **limits), memory)
-
-
-def random_asks(canvases, rng):
-    for canvas in canvases:
-        if rng.random() < 0.7:
-            trees = tuple(
-                branches([[rng.randrange(1, V) for _ in range(rng.randrange(4))] for _ in range(3)])
-                for _ in canvas.live
-            )
-            yield Ask(whole, guess=trees, skip=rng.choice([0, 0, 1])), canvas
-
-
-def check_random_runs(net, reference, seed: int, runs: int = 40, before=lambda: None) -> None:
-    """Texts, forks and guesses at random; every line equals a plain run of its path."""
-    rng = random.Random(seed)
-    canvases = [Canvas([rng.randrange(1, V) for _ in range(rng.randrange(1, 8))], 60) for _ in range(3)]
-    for _ in range(runs):
-        before()
-        while not (asks := list(random_asks(canvases, rng))):
-            pass
-        for (ask, canvas), answer in zip(asks, net(asks), strict=True):
-            for lines, tree in zip(answer.rows, ask.guess, strict=True):
-                for i in range(ask.skip, len(tree) + 1):
-                    path = canvas.rows[lines.row] + tree.path(i - 1)
-                    got = answer.logits[lines.start + i]
-                    torch.testing.assert_close(got, plain(reference, path), **near(1e-9))
-            if len(canvas.rows) < 3 and rng.random() < 0.3:
-                commit = Commit([[rng.randrange(1, V)], []], parents=(0, len(canvas.rows) - 1))
-            else:
-                commit = Commit([tree.path(rng.randrange(-1, len(tree))) for tree in ask.guess])
-            canvas.write(commit)
-            net.follow(canvas, commit)
 
 
 # answers -----------------------------------------------------------------------------------------------
