@@ -24,12 +24,12 @@ from anyorder.core.types import Net
 from anyorder.engine.cost import known
 from anyorder.errors import UserError
 from anyorder.nets.causal import Causal
-from anyorder.nets.graphs import Static, static, wanted
+from anyorder.nets.graphs import Static
 from anyorder.nets.lean import Lean, lean, plain
 from anyorder.nets.load import first_layers, give_back
 from anyorder.nets.load import load as load_checkpoint
 from anyorder.nets.memory import Memory, parsed, share_of_machine, show
-from anyorder.nets.stock import Stock, packs
+from anyorder.nets.stock import packs
 from anyorder.shapers import Sampling, compose
 from anyorder.text import Speller, stop_rule
 
@@ -164,7 +164,7 @@ class Model:
                 f"{self.target.context} in all; shorten the prompt or ask for fewer"
             )
         self._fits(len(ids) + max_tokens)
-        if "tree" not in self.target.can and (card.kind or method not in ("greedy", "sample")):
+        if "tree" not in self.target.can and card.family != "autoregressive":
             raise UserError(
                 f"method {method} asks for guesses or several rows, which {self.name} misreads; "
                 "choose greedy or sample"
@@ -244,8 +244,8 @@ class Model:
             )
         if isinstance(body, Lean):
             return Causal(body.first(layer), self.cache)
-        short = Stock(first_layers(self.module, layer))
-        return Causal(static(short) if wanted(short) else short, self.cache)
+        short = plain(first_layers(self.module, layer), self.precision)
+        return Causal(short, self.cache, packs="pack" in self.target.can)
 
     def _draft(self, source: str) -> Causal:
         if not source:
@@ -257,7 +257,7 @@ class Model:
                 f"draft net {source} has another vocabulary ({len(theirs)} tokens, not {len(mine)}); "
                 "a draft net shares the target's tokenizer; choose one that does"
             )
-        return Causal(other.target.body, self.cache)
+        return Causal(other.target.body, self.cache, packs="pack" in other.target.can)
 
     # running ---------------------------------------------------------------------------------------------
 

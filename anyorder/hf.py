@@ -19,6 +19,7 @@ from anyorder.core.chance import Chance
 from anyorder.core.decode import Request, decode
 from anyorder.errors import UserError
 from anyorder.nets.causal import Causal
+from anyorder.nets.memory import Memory, share_of_machine
 from anyorder.nets.stock import ATTENTION, Stock
 from anyorder.shapers import Sampling, compose
 
@@ -53,7 +54,8 @@ def for_transformers(method: str = "greedy", *, seed: int = 0, **options: Any) -
         before = model.config._attn_implementation
         net = _nets.get(model)
         if net is None:
-            net = _nets[model] = Causal(Stock(model))
+            memory_of_caches = Memory(share_of_machine(model.device.type))
+            net = _nets[model] = Causal(Stock(model), memory_of_caches)
         model.set_attn_implementation(ATTENTION)
         try:
             rows = _rows(input_ids, given.get("attention_mask"))

@@ -1,4 +1,4 @@
-"""How long one run over k cells takes: `python tools/steps.py [fp32|bf16]`, milliseconds, medians of 30."""
+"""How long one run over k cells takes: `python tools/steps.py [PRECISION]`, milliseconds, medians of 30."""
 
 from __future__ import annotations
 

@@ -148,7 +148,7 @@ def _answered(
     for net, group in groups.items():
         pairs = [(ask, request.canvas) for request, _, ask in group]
         answers = net(pairs) if "pack" in net.can else [net([pair])[0] for pair in pairs]
-        alike: dict[Any, list[tuple[Request, int, Answer]]] = {}  # by reader, or alone
+        alike: dict[Any, list[tuple[Request, int, Answer]]] = {}  # by reader
         for (request, i, ask), answer in zip(group, answers, strict=True):
             if answer is None:
                 continue
