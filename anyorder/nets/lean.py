@@ -165,7 +165,7 @@ def plain(model: Any, precision: str) -> Stock | Static:
     if precision in PACKED:
         raise ValueError(
             f"precision {precision} needs a model of the Llama shape, packed, on a CPU, whose answers it "
-            f"keeps, and this is a {model.config.model_type} model on {model.device.type}; choose fp32 or bf16"
+            f"keeps, and this is a {model.config.model_type} model on {model.device.type}; use fp32 or bf16"
         )
     stock = Stock(model)
     return static(stock) if wanted(stock) else stock
