@@ -8,11 +8,13 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import time
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from anyorder import registry
@@ -149,9 +151,7 @@ class Model:
         try:
             shaped, own = registry.shaping(method, options)
             sampling = Sampling(**shaped)
-            setting = Setting(
-                greedy=sampling.greedy, vocab=self.target.vocab, memory=self.memory, cost=self.cost
-            )  # fmt: skip
+            setting = self._setting(sampling.greedy)
             run = registry.build(method, own, setting)
         except ValueError as error:
             raise UserError(str(error)) from error
@@ -171,9 +171,35 @@ class Model:
             )
         rule = stop_rule(self.tokenizer, stop) if stop else None
         canvas = Canvas(ids, max_tokens, eos=self.eos, stop=rule)
-        own.pop("verify", None)
-        nets = {name: self.net(name, card.settle(own)) for name in card.nets}
+        nets = self._nets(method, setting)
         return Request(canvas, run, nets, compose(sampling), Chance(seed))
+
+    def _setting(self, greedy: bool) -> Setting:
+        return Setting(
+            greedy=greedy, vocab=self.target.vocab, context=self.target.context,
+            layers=self.module.config.num_hidden_layers, eos=self.eos,
+            memory=self.memory, cost=self.cost, load=lambda: self.target.load,
+            encode=lambda text: list(self.tokenizer(text, add_special_tokens=False)["input_ids"]),
+            spelling=self.spelling,
+        )  # fmt: skip
+
+    @cached_property
+    def spelling(self) -> str:
+        """Tells tokenizers apart: a digest of the vocabulary."""
+        words = sorted(self.tokenizer.get_vocab().items(), key=lambda pair: pair[1])
+        return hashlib.sha256(repr(words).encode()).hexdigest()[:16]
+
+    def _nets(self, method: str, setting: Setting) -> dict[str, Net]:
+        """The target and what the made drafters need. Raises UserError."""
+        nets: dict[str, Net] = {"target": self.target}
+        for name, options in setting.nets:
+            made = self.net(name, options)
+            if nets.setdefault(name, made) is not made:
+                raise UserError(
+                    f"method {method} has two drafters that need different nets {name!r}; allowed is one; "
+                    "give both the same options"
+                )
+        return nets
 
     def _card(self, method: str) -> Any:
         try:

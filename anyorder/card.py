@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 FAMILIES = ("autoregressive", "speculative", "search", "diffusion", "visual")
 
@@ -104,12 +104,36 @@ class Card:
         return values
 
 
+class Load(NamedTuple):
+    """What the target's last run was busy with."""
+
+    requests: int = 1
+    cells: int = 1  # of all requests together
+
+
+class Price(Protocol):
+    """What a run of the target costs."""
+
+    def __call__(self, k: float, batch: int = 1, context: int = 64) -> float:
+        """Seconds of a run over k cells for each of `batch` requests with `context` tokens of text."""
+        ...
+
+
 @dataclass(frozen=True)
 class Setting:
     """What a method's builder may know of the request besides its options."""
 
     greedy: bool = True  # temperature 0
-    vocab: int = 0  # V of the target
-    make: Callable[[str, Mapping[str, Any]], Any] | None = None  # another method's drafter, by name
+    vocab: int = 1 << 62  # V of the target
+    context: int = 1 << 62  # longest text of the target, tokens
+    layers: int = 0  # blocks of the target; 0: not known
+    eos: tuple[int, ...] = ()
+    make: Callable[[str], Any] = lambda spec: None  # a drafter by its spec: name/option=value/option=value
+    nets: list[tuple[str, Mapping[str, Any]]] = field(
+        default_factory=list
+    )  # what made drafters need: net, options
     memory: dict[str, Any] = field(default_factory=dict)  # kept between requests by who loaded the model
-    cost: Callable[[int], float] | None = None  # cells -> seconds of a target run; None: not measured
+    cost: Price | None = None  # of a run of the target; None: not measured
+    load: Callable[[], Load] = Load  # of the target's last run
+    encode: Callable[[str], list[int]] | None = None  # text to token ids; None: no tokenizer is there
+    spelling: str = ""  # tells tokenizers apart

@@ -60,7 +60,7 @@ def for_transformers(method: str = "greedy", *, seed: int = 0, **options: Any) -
         try:
             rows = _rows(input_ids, given.get("attention_mask"))
             sampling = _sampling(config)
-            setting = Setting(greedy=sampling.greedy, vocab=net.vocab, memory=memory)
+            setting = Setting(greedy=sampling.greedy, vocab=net.vocab, context=net.context, memory=memory)
             run = registry.build(method, options, setting)
             eos = config.eos_token_id
             eos = eos if isinstance(eos, list) else [] if eos is None else [eos]

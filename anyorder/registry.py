@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import difflib
 import importlib
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cache
@@ -56,7 +57,7 @@ def read_card(path: Path) -> Card | None:
         if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == "CARD":
             card = _value(statement.value)
             assert isinstance(card, Card), f"{path}: CARD is a Card"
-            assert card.name == path.stem, f"{path}: a card is named like its file"
+            assert card.name == path.stem.rstrip("_"), f"{path}: a card is named like its file"
             return card
     return None
 
@@ -100,15 +101,15 @@ def builder(name: str) -> Callable[..., Any]:
     """The function that makes the method (or the drafter) from a Setting and its options."""
     card(name)
     for path in files():
-        if path.stem == name and read_card(path):
+        if path.stem.rstrip("_") == name and read_card(path):  # `del` is a word of Python's own
             dotted = ".".join(path.relative_to(HERE.parent).with_suffix("").parts)
-            return getattr(importlib.import_module(dotted), name)
+            return getattr(importlib.import_module(dotted), path.stem)
     return getattr(_outside(name), name)
 
 
 def build(name: str, options: Mapping[str, Any], setting: Setting) -> Callable[..., Any]:
     """A method ready to run on a canvas. Raises ValueError for unknown names, options and bad values."""
-    setting = replace(setting, make=lambda other, given: _drafter(other, given, setting))
+    setting = replace(setting, make=lambda spec: _drafter(*parsed(spec), setting))
     if not card(name).kind:
         return builder(name)(setting, **settled(name, options, setting))
     rules = importlib.import_module("anyorder.methods.speculative.speculative")
@@ -129,11 +130,24 @@ def shaping(name: str, given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[s
     return {"temperature": card(name).temperature} | values, own
 
 
+def parsed(spec: str) -> tuple[str, dict[str, str]]:
+    """Name and options of a drafter that is named in another one's option. Raises ValueError.
+
+    >>> parsed("early_exit/layer=6/draw=sampled")
+    ('early_exit', {'layer': '6', 'draw': 'sampled'})
+    """
+    name, *given = re.split(r"/(?=[a-z_]+=)", spec.strip())
+    pairs = [one.partition("=") for one in given]
+    return name, {option: value for option, _, value in pairs}
+
+
 def _drafter(name: str, given: Mapping[str, Any], setting: Setting) -> Any:
     if not card(name).kind:
         known = ", ".join(n for n, c in cards().items() if c.kind)
         raise ValueError(f"{name!r} is not a drafter; drafters are {known}; see: anyorder methods")
-    return builder(name)(setting, **settled(name, given, setting))
+    options = settled(name, given, setting)
+    setting.nets.extend((net, options) for net in card(name).nets[1:])
+    return builder(name)(setting, **options)
 
 
 def settled(name: str, given: Mapping[str, Any], setting: Setting) -> dict[str, Any]:

@@ -32,17 +32,20 @@ class Tree:
     """Tokens assumed beyond one row's text. Node 0 comes first; a parent always precedes its children.
 
     `q` travels with the tokens only as the law they were really drawn from. Deterministic drafts carry none
-    and are judged as point masses.
+    and are judged as point masses. A soft node has a negative token and reads a mixture of token embeddings;
+    it is never committed. One negative token names one mixture, everywhere (`trees.mixture`).
     """
 
     token: tuple[int, ...] = ()  # [N]
     parent: tuple[int, ...] = ()  # [N] index of the node before, -1: the end of the row's text
     q: Tensor | None = None  # [N, V] law that each node was drawn from, or None
     source: tuple[str, ...] = ()  # [N] who drafted the node; for traces only
+    soft: Mapping[int, Mapping[int, float]] = field(default_factory=dict)  # negative token -> token: weight
 
     def __post_init__(self) -> None:
         assert len(self.token) == len(self.parent), "a tree needs one parent for each token"
         assert all(-1 <= p < i for i, p in enumerate(self.parent)), "a parent must precede its children"
+        assert all(t >= 0 or t in self.soft for t in self.token), "a soft node needs its mixture"
 
     def __len__(self) -> int:
         return len(self.token)
@@ -80,27 +83,6 @@ def chain(tokens: Sequence[int], q: Tensor | None = None, source: str = "") -> T
     return Tree(tuple(tokens), tuple(range(-1, len(tokens) - 1)), q, (source,) * len(tokens))
 
 
-def branches(paths: Sequence[Sequence[int]], source: str = "") -> Tree:
-    """The prefix tree of several token paths, duplicates merged, first come first placed.
-
-    >>> branches([[5, 6], [5, 7]]).parent
-    (-1, 0, 0)
-    """
-    token: list[int] = []
-    parent: list[int] = []
-    place: dict[tuple[int, int], int] = {}
-    for path in paths:
-        node = -1
-        for t in path:
-            key = (node, t)
-            if key not in place:
-                place[key] = len(token)
-                token.append(t)
-                parent.append(node)
-            node = place[key]
-    return Tree(tuple(token), tuple(parent), None, (source,) * len(token))
-
-
 @dataclass(frozen=True, slots=True)
 class Lines:
     """Which lines of an answer belong to one live row.
@@ -135,6 +117,7 @@ class Answer:
     hidden: Tensor | None = None  # [M, D] what the output head read
     layers: Mapping[int, Tensor] = field(default_factory=dict)  # layer -> [M, D], those the ask named
     cells: int = 0  # cells fed to the net for this ask
+    head: Callable[[Tensor], Tensor] | None = None  # the net's last norm and output head: [M, D] -> [M, V]
 
 
 Reader = Callable[["Answer", "Chance"], Any]

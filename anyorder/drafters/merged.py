@@ -9,6 +9,7 @@ from anyorder.core.canvas import Canvas
 from anyorder.core.chance import Chance
 from anyorder.core.types import Answer, Ask, Tree
 from anyorder.drafter import Draft, Drafter, Learn, Trees
+from anyorder.trees import fit
 
 CARD = Card(
     name="merged",
@@ -45,8 +46,7 @@ def merge(trees: list[Tree]) -> tuple[Tree, list[list[int]]]:
 
 def team(setting: Setting, names: str) -> list[Drafter]:
     """The drafters of a comma list. Raises ValueError for unknown names and for drafts that carry a q."""
-    assert setting.make is not None
-    made = [setting.make(name.strip(), {}) for name in names.split(",") if name.strip()]
+    made = [setting.make(name) for name in names.split(",") if name.strip()]
     if len(made) < 2 or any(drafter.kind != "point" for drafter in made):
         raise ValueError(
             f"drafters is {names!r}; allowed are two or more drafters of fixed guesses, by comma"
@@ -74,7 +74,9 @@ def merged(setting: Setting, drafters: str) -> Drafter:
     def draft(canvas: Canvas) -> Generator[Ask, Any, Trees]:
         each = []
         for member in members:
-            each.append((yield from member.draft(canvas)))
+            trees = yield from member.draft(canvas)
+            left = [setting.context - len(canvas.rows[row]) for row in canvas.live]
+            each.append(tuple(fit(tree, deepest) for tree, deepest in zip(trees, left, strict=True)))
         rows = [merge([trees[i] for trees in each]) for i in range(len(canvas.live))]
         judged[canvas] = (each, [maps for _, maps in rows])
         return tuple(tree for tree, _ in rows)

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from anyorder.card import Load
 from anyorder.core.canvas import Canvas
 from anyorder.core.types import Answer, Ask, Commit, Lines, Tree
 from anyorder.nets.feed import Feed
@@ -92,6 +93,7 @@ class Causal:
         self.can = frozenset({"hidden", "layers"} | ({"tree", "rows", "pack"} if packs else set()))
         self.held: dict[int, Held] = {}
         self.left: dict[int, int] = {}  # when a text became idle -> its last slot
+        self.load = Load()
         self.store: Any = None
         self.forget()
 
@@ -299,6 +301,7 @@ class Causal:
         lines = [feed.place[slot] for _, wanted, _ in asked.values() for slot in wanted]
         feed.lines = sorted(set(lines))
         feed.layers = sorted({layer for i in asked for layer in asks[i].layers})
+        self.load = Load(len(asked), len(feed))
         answers: list[Answer | Exception | None] = [
             part if isinstance(part, Exception) else None for _, part in sorted(parts.items())
         ]

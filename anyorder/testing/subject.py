@@ -26,7 +26,9 @@ PROMPTS = ([1], [2, 0, 1], [0, 1, 2, 0, 1, 2, 0])
 def toy_nets(card: Card, vocab: int) -> dict[str, Net]:
     """A toy target; the other nets agree with it now and then."""
     target: Net = ToyCausal(0, vocab) if card.canvas == "row" else ToyTwoWay(0, vocab)
-    others = {name: ToyCausal(0, vocab, blur=0.5 + i) for i, name in enumerate(card.nets[1:])}
+    names = {name for other in registry.cards().values() for name in other.nets} - {"target"}
+    names = names if card.family == "speculative" else set(card.nets[1:])  # whatever its drafter may be
+    others = {name: ToyCausal(0, vocab, blur=0.5) for name in names}
     return {"target": target, **others}
 
 
@@ -66,7 +68,7 @@ class Subject:
         """A request on fresh nets with a fresh memory, unless nets are given."""
         nets = nets or self.nets(self.card, vocab)
         target = nets["target"]
-        method = self.build(Setting(greedy=greedy, vocab=target.vocab), verify)
+        method = self.build(Setting(greedy=greedy, vocab=target.vocab, context=target.context), verify)
         mask = getattr(target, "mask", None) if self.card.canvas == "cells" else None
         canvas = Canvas(prompt, budget, eos=eos, stop=stop, mask=mask, block=3 if mask else None)
         return Request(canvas, method, nets, shape, chance)

@@ -18,6 +18,10 @@ from anyorder.bench.entries import PEERS, Plan, entries
 from anyorder.bench.measure import Bench, prepare
 from anyorder.bench.rows import rows
 from anyorder.bench.suites import Prompt
+from anyorder.core.canvas import Canvas
+from anyorder.core.chance import Chance
+from anyorder.core.readers import every_argmax
+from anyorder.core.types import Ask, chain
 from anyorder.errors import UserError
 from anyorder.nets.load import embedded_file
 
@@ -196,7 +200,7 @@ def test_a_peer_on_the_embedded_model(name):
 
 def agreement(model: api.Model, prompt: list[int], text: list[int]) -> float:
     """The share of a text's tokens that are the likeliest after what comes before them, in our model."""
-    module = model.module
-    with torch.inference_mode():
-        top = module(torch.tensor([prompt + text])).logits[0].argmax(-1).tolist()
-    return sum(a == b for a, b in zip(top[len(prompt) - 1 :], text)) / len(text)
+    canvas = Canvas(prompt, len(text) + 1)
+    (said,) = model.target([(Ask(every_argmax, guess=(chain(text),)), canvas)])
+    top = every_argmax(said, Chance())[0].tolist()
+    return sum(a == b for a, b in zip(top, text)) / len(text)

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anyorder.core.types import Lines, Tree, branches, chain
+from anyorder.core.types import Lines, Tree, chain
 from anyorder.layouts import diagonals, raster
+from anyorder.trees import branches
 
 paths = st.lists(st.lists(st.integers(0, 2), max_size=4), max_size=5)
 

@@ -4,6 +4,8 @@ import torch
 
 from anyorder.testing import ByText, ToyCausal, greedy_text, subject
 
+OPTIONS = [{}, {"nodes": 1}, {"nodes": 12}]
+
 EYE = torch.eye(9, dtype=torch.float64)
 CYCLE = ByText(lambda text: EYE[(text[-1] + 1) % 9])  # the next token is one more
 

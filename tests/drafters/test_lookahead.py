@@ -8,6 +8,8 @@ from anyorder.core.canvas import Canvas
 from anyorder.drafters.lookahead import State, lookahead
 from anyorder.testing import ByText, subject
 
+OPTIONS = [{}, {"window": 5, "ngram": 2, "guesses": 1}, {"window": 1, "ngram": 5, "guesses": 4}]
+
 EYE = torch.eye(9, dtype=torch.float64)
 CYCLE = ByText(lambda text: EYE[(text[-1] + 1) % 9])
 

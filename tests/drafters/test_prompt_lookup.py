@@ -13,6 +13,8 @@ from anyorder.drafters.prompt_lookup import HOLDS, LONGEST, lookup, sizes
 from anyorder.registry import build
 from anyorder.testing import ToyCausal, greedy_text, play
 
+OPTIONS = [{}, {"ngram": 1, "nodes": 2, "tie": "first"}, {"whole": True, "nodes": 3}]
+
 EXAMPLE = [*range(1, 14), 1, 2, 3]
 
 

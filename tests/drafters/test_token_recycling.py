@@ -14,6 +14,8 @@ from anyorder.drafters.token_recycling import RANK, K, fill, part, template, wor
 from anyorder.registry import build
 from anyorder.testing import ByText, ToyCausal, greedy_text, play
 
+OPTIONS = [{}, {"nodes": 1, "keep": False}, {"nodes": 80}]
+
 V = 24
 
 

@@ -10,12 +10,13 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from anyorder.core.canvas import Canvas
 from anyorder.core.decode import Request, decode
-from anyorder.core.types import Answer, Ask, Commit, Tree, branches
+from anyorder.core.types import Answer, Ask, Commit, Tree
 from anyorder.methods.search.beam import search
 from anyorder.nets.causal import CHUNK, Causal
 from anyorder.nets.lean import Lean
 from anyorder.nets.lean import lean as lean_body
 from anyorder.nets.stock import Stock
+from anyorder.trees import branches
 
 V = 61
 SMALL = {

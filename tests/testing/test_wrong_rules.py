@@ -10,7 +10,7 @@ import torch
 from anyorder.card import Card
 from anyorder.core.canvas import Canvas
 from anyorder.core.readers import argmax, log_probs, sample
-from anyorder.core.types import Ask, Commit, branches, chain
+from anyorder.core.types import Ask, Commit, chain
 from anyorder.drafter import Drafter, by_row
 from anyorder.drafters.draft_model import chained_drafts
 from anyorder.methods.diffusion.static import static
@@ -18,6 +18,7 @@ from anyorder.methods.speculative import rules
 from anyorder.methods.speculative.speculative import speculative, with_drafter
 from anyorder.testing import LawBroken, ToyCausal, check_laws, distance, enumerate_outcomes
 from anyorder.testing.laws import LAWS
+from anyorder.trees import branches
 from tests.drafts import SAMPLING, P, Q, first_commit, same_law
 
 
@@ -130,7 +131,7 @@ def draws_for_each_path(setting):
             out.append(best)
         return out
 
-    return lambda canvas: speculative(canvas, TWO_PATHS, rules.greedy if setting.greedy else rule)
+    return lambda canvas: speculative(canvas, TWO_PATHS, rules.greedy if setting.greedy else rule, setting)
 
 
 TWO_PATHS = Drafter(

@@ -10,19 +10,36 @@ from anyorder.card import Setting
 from anyorder.core.canvas import Canvas
 from anyorder.core.readers import both
 from anyorder.core.types import Ask, Commit, Flow, Method, Reader
-from anyorder.drafter import Drafter
+from anyorder.drafter import Drafter, Trees
+from anyorder.errors import UserError
 from anyorder.methods.speculative.rules import LEGAL, RULES
+from anyorder.trees import fit
 
 
-def speculative(canvas: Canvas, drafter: Drafter, rule: Reader) -> Flow:
+def speculative(canvas: Canvas, drafter: Drafter, rule: Reader, setting: Setting) -> Flow:
     try:
         while True:
             trees = yield from drafter.draft(canvas)
+            trees = fitted(canvas, trees, setting)
             paths, seen = yield Ask(both(rule, drafter.look), guess=trees)  # one run, every branch
             drafter.learn(canvas, trees, seen, paths)
             yield Commit(paths)  # accepted guesses and one token of the target's own
     finally:
         drafter.close()
+
+
+def fitted(canvas: Canvas, trees: Trees, setting: Setting) -> Trees:
+    """The trees without guesses beyond the target's context. Raises UserError for unknown tokens."""
+    for tree in trees:
+        if tree and max(tree.token) >= setting.vocab:
+            node = max(range(len(tree)), key=tree.token.__getitem__)
+            raise UserError(
+                f"drafter {tree.source[node] if tree.source else 'without a name'} drafted token "
+                f"{tree.token[node]}; allowed is 0 to {setting.vocab - 1}; "
+                "its table or net is of another tokenizer"
+            )
+    rows = [canvas.rows[row] for row in canvas.live]
+    return tuple(fit(tree, setting.context - len(row)) for row, tree in zip(rows, trees, strict=True))
 
 
 def with_drafter(drafter: Drafter, setting: Setting, verify: str = "auto") -> Method:
@@ -39,4 +56,4 @@ def with_drafter(drafter: Drafter, setting: Setting, verify: str = "auto") -> Me
     rule = RULES[
         "greedy" if setting.greedy else verify
     ]  # at temperature 0 every rule accepts the argmax only
-    return lambda canvas: speculative(canvas, drafter, rule)
+    return lambda canvas: speculative(canvas, drafter, rule, setting)

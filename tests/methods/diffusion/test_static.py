@@ -10,6 +10,8 @@ from anyorder.core.types import Ask, Commit
 from anyorder.registry import build
 from anyorder.testing import ToyTwoWay, distance, enumerate_outcomes, play, restarted
 
+OPTIONS = [{}, {"steps": 2}]
+
 PROMPT, SEED = [2, 0, 1], Chance(1)
 
 

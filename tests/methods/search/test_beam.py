@@ -12,6 +12,8 @@ from anyorder.registry import build
 from anyorder.testing import ByText, ToyCausal, greedy_text, log_probability, play, restarted
 from tests.drafts import mixed_law
 
+OPTIONS = [{}, {"width": 1}, {"width": 3, "length_penalty": 0.0, "stop": "full"}, {"stop": "never"}]
+
 PROMPT = [0, 1]
 
 

@@ -8,12 +8,13 @@ from scipy.stats import chisquare
 
 from anyorder.card import KINDS, Setting
 from anyorder.core.chance import Chance
-from anyorder.core.types import Answer, Lines, Tree, branches, chain
+from anyorder.core.types import Answer, Lines, Tree, chain
 from anyorder.drafter import Drafter, by_row
 from anyorder.methods.speculative.rules import LEGAL, RULES, greedy, match, residual
 from anyorder.methods.speculative.speculative import with_drafter
 from anyorder.shapers import Sampling, compose
 from anyorder.testing import distance, enumerate_outcomes, law_of_text
+from anyorder.trees import branches
 from tests.drafts import P, Q, drawn, first_commit, fixed, judged, mixed_law, same_law, text_of
 
 BUSHY = (-1, -1, 0, 0)  # two siblings, and two below the first

@@ -8,6 +8,8 @@ from anyorder.core.decode import Request
 from anyorder.registry import build
 from anyorder.testing import ToyTwoWay, distance, enumerate_outcomes, play
 
+OPTIONS = [{"width": 1}]
+
 PROMPT = [1]
 
 

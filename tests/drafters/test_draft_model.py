@@ -5,6 +5,8 @@ import pytest
 from anyorder.core.chance import Chance
 from anyorder.testing import ToyCausal, subject
 
+OPTIONS = [{}, {"tokens": 1}, {"tokens": 2, "draw": "sampled"}]
+
 
 def run(name, nets, greedy=True, **options):
     given = {"greedy": greedy, "chance": Chance(2)}
@@ -32,14 +34,3 @@ def test_draft_net_is_fed_one_cell_for_each_guess():
         accepted = len(record.commits[i - 1].token[0]) - 1
         # the last guess was never run, so a chain accepted whole leaves it and the target's own token
         assert fed[3 * i : 3 * i + 3] == [2 if accepted == 3 else 1, 1, 1]
-
-
-def test_exit_after_one_layer():
-    """An exit after one layer, made of the target's own weights, leaves the text as it is."""
-    target = ToyCausal(0)
-    sliced = {k: getattr(target.weights, k)[:1] for k in ("query", "key", "value", "widen", "narrow")}
-    exit_net = ToyCausal(0)
-    exit_net.weights = target.weights._replace(**sliced)
-    exit_net.forget()
-    record = run("early_exit", {"target": target, "exit": exit_net}, tokens=2)
-    assert record.texts == run("early_exit", {"target": target, "exit": target}, tokens=2).texts
