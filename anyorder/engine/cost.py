@@ -55,7 +55,7 @@ class Cost:
 
     seconds: Mapping[Point, float]  # as measured
 
-    def __call__(self, k: int, batch: int = 1, context: int = 64) -> float:
+    def __call__(self, k: float, batch: int = 1, context: int = 64) -> float:
         """Seconds of one run over k cells for each of `batch` requests with `context` tokens of text.
 
         Linear between the points of the grid along each axis and beyond them.
