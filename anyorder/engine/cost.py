@@ -34,7 +34,7 @@ from anyorder.core.readers import every_argmax, read_together
 from anyorder.core.types import Answer, Ask, Net, chain
 from anyorder.engine.processor import cpu_model
 from anyorder.errors import UserError
-from anyorder.nets.load import cache_folder
+from anyorder.folders import cache_folder
 from anyorder.nets.memory import Full
 
 CELLS = (1, 2, 4, 8, 16, 32, 64)  # of one request: the end of its text and its guesses

