@@ -45,6 +45,7 @@ class Drafter:
     close: Callable[[], None] = lambda: None
     net: str = ""
     rank: Callable[[Canvas, int], After] | None = None
+    verify: str = "match"  # the verifier it is meant for, above temperature 0
 
     def __post_init__(self) -> None:
         assert self.kind in KINDS

@@ -36,8 +36,8 @@ SHAPING = (  # what every method takes, applied by `anyorder.shapers` in this or
     Option("min_p", 0.0, "only tokens at least this share as likely as the likeliest", low=0, high=1),
 )
 VERIFY = Option(
-    "verify", "auto", "who judges the guesses; auto: greedy at temperature 0, match above",
-    choices=("auto", "greedy", "match", "residual", "ratio"),
+    "verify", "auto", "who judges the guesses; auto: greedy at temperature 0, above it mostly match",
+    choices=("auto", "greedy", "match", "residual", "ratio", "k_seq"),
 )  # fmt: skip
 
 

@@ -83,7 +83,7 @@ def test_end_of_text_looked_for_one_token_late(monkeypatch, law):
 def test_residual_by_softmax_of_the_difference(monkeypatch):
     given = {"options": {"draw": "sampled", "tokens": 1, "verify": "residual"}, "laws": [3]}
     check_laws("draft_model", **given)
-    monkeypatch.setattr(rules, "_rest", lambda owed, q: (owed - q).softmax(-1))
+    monkeypatch.setattr(rules, "rest", lambda owed, q: (owed - q).softmax(-1))
     with pytest.raises(LawBroken):
         check_laws("draft_model", **given)
 

@@ -10,25 +10,33 @@ All return, for each live row, the accepted tokens and one more token of the tar
   Leviathan et al. 2023, algorithm 1; for independent siblings SpecInfer (arXiv:2305.09781); for siblings
   without replacement, whose q is what was left when they were drawn, Sequoia (arXiv:2402.12374). A
   deterministic guess is a draw from the point mass on itself.
-- `ratio`: the same, for chains only.
+- `ratio`: one ratio test p(x)/q(x), then norm(max(p - q, 0)); for chains, where it is what `residual` does.
+- `k_seq`: SpecTr's sequential selection (arXiv:2310.15141) among k independent drafts of one q. Each is
+  accepted with probability min(1, p(x) / (rho q(x))), for the least rho in [1, k] that leaves a law to draw
+  from if none is.
+
+`docs/exactness.md` shows every pair of draft and verifier enumerated, those that are refused too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import count
 
 import torch
 from torch import Tensor
 
 from anyorder.core.chance import Chance
 from anyorder.core.readers import together
-from anyorder.core.types import Answer, Lines
+from anyorder.core.types import Answer, Lines, Reader, Tree
+from anyorder.methods.speculative.k_seq import Accept, Drafts, Select, rest, sequential
 
 LEGAL = {  # (kind of draft, verifier) -> what is exact; pairs that are missing are refused when built
     ("point", "greedy"): "text", ("point", "match"): "text and law", ("point", "residual"): "law",
     ("chain", "greedy"): "text", ("chain", "match"): "text and law", ("chain", "residual"): "law",
-    ("chain", "ratio"): "law",
+    ("chain", "ratio"): "law", ("chain", "k_seq"): "law",
     ("iid", "greedy"): "text", ("iid", "match"): "text and law", ("iid", "residual"): "law",
+    ("iid", "k_seq"): "law",
     ("distinct", "greedy"): "text", ("distinct", "match"): "text and law", ("distinct", "residual"): "law",
 }  # fmt: skip
 
@@ -39,7 +47,7 @@ Paths = list[list[int]]
 def greedy(answer: Answer, chance: Chance) -> Paths:
     """Greedy match on trees: walk while a child carries the argmax."""
     best = answer.logits.argmax(-1).tolist()
-    return [_walk(lines, best[lines.start : lines.start + lines.count].__getitem__) for lines in answer.rows]
+    return [walk(lines, best[lines.start : lines.start + lines.count].__getitem__) for lines in answer.rows]
 
 
 def match(answer: Answer, chance: Chance) -> Paths:
@@ -50,12 +58,12 @@ def match(answer: Answer, chance: Chance) -> Paths:
             logits = answer.logits[lines.start + line]
             return chance.pick(logits, lines.row, lines.position(line))
 
-        return _walk(lines, token)
+        return walk(lines, token)
 
     return [draw(lines) for lines in answer.rows]
 
 
-def _walk(lines: Lines, token: Callable[[int], int]) -> list[int]:
+def walk(lines: Lines, token: Callable[[int], int]) -> list[int]:
     """Follow the guesses that are the tokens `token` says the target puts after each line."""
     children = lines.tree.children()
     nodes = [-1]  # a tree may spell one path twice and go on differently
@@ -67,44 +75,59 @@ def _walk(lines: Lines, token: Callable[[int], int]) -> list[int]:
     return path
 
 
-def residual(answer: Answer, chance: Chance) -> Paths:
+def rounds(p: Tensor, drafts: Drafts, accept: Accept) -> int | Tensor:
     """Multi-round speculative sampling; every sibling is judged against the law it was drawn from."""
-    return [_judge(answer.logits, lines, chance) for lines in answer.rows]
+    for token, q in drafts:
+        if accept(p[token] / q[token]):
+            return token
+        p = rest(p, q)  # R, the law still owed
+    return p
 
 
-ratio = residual
+def once(p: Tensor, drafts: Drafts, accept: Accept) -> int | Tensor:
+    """Algorithm 1 of Leviathan et al. A second sibling ought to be judged against what is owed by then."""
+    owed = p
+    for token, q in drafts:
+        if accept(p[token] / q[token]):
+            return token
+        owed = rest(p, q)
+    return owed
 
 
-def _judge(logits: Tensor, lines: Lines, chance: Chance) -> list[int]:
+def _judged(select: Select) -> Reader:
+    def rule(answer: Answer, chance: Chance) -> Paths:
+        return [_judge(answer.logits, lines, chance, select) for lines in answer.rows]
+
+    return rule
+
+
+def _judge(logits: Tensor, lines: Lines, chance: Chance, select: Select) -> list[int]:
     tree, children = lines.tree, lines.tree.children()
-    node = -1
+    nodes = [-1]  # as in `walk`
     path: list[int] = []
     while True:
-        owed = logits[lines.start + 1 + node].double().softmax(-1)  # R
-        position = lines.position(node + 1)
-        for turn, child in enumerate(children.get(node, ())):
-            token = tree.token[child]
-            q = _law(tree.q[child] if tree.q is not None else None, token, owed)
-            if chance.flip(float(owed[token] / q[token]), lines.row, position, turn):
-                break
-            owed = _rest(owed, q)
-        else:
-            return [*path, chance.pick(owed.log(), lines.row, position)]
-        path.append(token)
-        node = child
+        p = logits[lines.start + 1 + nodes[0]].double().softmax(-1)
+        row, position = lines.row, lines.position(nodes[0] + 1)
+        below = [i for node in nodes for i in children.get(node, ()) if tree.token[i] >= 0]  # no soft ones
+        drafts = ((tree.token[i], _law(tree, i, p)) for i in below)
+        chosen = select(p, drafts, _tries(chance, row, position))
+        if not isinstance(chosen, int):
+            return [*path, chance.pick(chosen.log(), row, position)]
+        path.append(chosen)
+        nodes = [i for i in below if tree.token[i] == chosen]
 
 
-def _law(q: Tensor | None, token: int, like: Tensor) -> Tensor:
-    if q is None:
-        return torch.zeros_like(like).index_fill_(0, torch.tensor([token], device=like.device), 1.0)
-    return q.to(like)
+def _tries(chance: Chance, row: int, position: int) -> Accept:
+    """The flips of one place, each with noise of its own."""
+    turn = count()
+    return lambda x: chance.flip(float(x), row, position, next(turn))
 
 
-def _rest(owed: Tensor, q: Tensor) -> Tensor:
-    """norm(max(R - q, 0)); R itself where rounding leaves nothing (p = q)."""
-    rest = (owed - q).clamp_(min=0)
-    total = rest.sum()
-    return rest / total if total > 0 else owed
+def _law(tree: Tree, node: int, like: Tensor) -> Tensor:
+    if tree.q is not None:
+        return tree.q[node].to(like)
+    return torch.zeros_like(like).index_fill_(0, torch.tensor([tree.token[node]], device=like.device), 1.0)
 
 
-RULES = {"greedy": greedy, "match": match, "residual": residual, "ratio": ratio}
+residual, ratio, k_seq = _judged(rounds), _judged(once), _judged(sequential)
+RULES = {"greedy": greedy, "match": match, "residual": residual, "ratio": ratio, "k_seq": k_seq}

@@ -45,7 +45,7 @@ def fitted(canvas: Canvas, trees: Trees, setting: Setting) -> Trees:
 def with_drafter(drafter: Drafter, setting: Setting, verify: str = "auto") -> Method:
     """A drafter as a method. Raises ValueError for a verifier that would not be exact for its guesses."""
     if verify == "auto":
-        verify = "greedy" if setting.greedy else "match"
+        verify = "greedy" if setting.greedy else drafter.verify
     legal = [v for k, v in LEGAL if k == drafter.kind and (setting.greedy or v != "greedy")]
     if verify not in legal:
         when = "at temperature 0" if setting.greedy else "above temperature 0"
