@@ -69,7 +69,7 @@ def chained_drafts(net: str, tokens: int, drawn: bool, source: str) -> Drafter:
             chain(p, torch.stack(q) if q else None, source=source) for p, q in zip(path, laws, strict=True)
         )
 
-    return Drafter(draft, kind="chain" if drawn else "point")
+    return Drafter(draft, kind="chain" if drawn else "point", net=net)
 
 
 def draft_model(setting: Setting, draft: str, tokens: int, draw: str) -> Drafter:
