@@ -60,10 +60,32 @@ def ends(answer: Answer) -> Tensor:
     return answer.logits[[lines.start for lines in answer.rows]]
 
 
+PART = 128  # tokens; torch looks for a maximum quicker than for its place
+
+
+def likeliest(logits: Tensor) -> Tensor:
+    """[M] the likeliest token of each line; the lowest id where several are likeliest."""
+    if logits.shape[1] % PART:
+        return logits.argmax(-1)
+    parts = logits.reshape(len(logits), -1, PART)
+    where = parts.amax(-1).argmax(-1)
+    return where * PART + parts[torch.arange(len(parts), device=where.device), where].argmax(-1)
+
+
+def top(logits: Tensor, k: int) -> Tensor:
+    """[M, k] the likeliest tokens of each line, best first: those parts that may hold one, then these alone."""
+    if logits.shape[1] % PART or logits.shape[1] < k * PART:
+        return logits.topk(k)[1]
+    parts = logits.reshape(len(logits), -1, PART)
+    where = parts.amax(-1).topk(k)[1]
+    index = parts.gather(1, where[..., None].expand(-1, -1, PART)).flatten(1).topk(k)[1]
+    return where.gather(1, index // PART) * PART + index % PART
+
+
 @together
 def argmax(answer: Answer, chance: Chance) -> list[int]:
     """The likeliest next token of each live row; the lowest id where several are likeliest."""
-    return ends(answer).argmax(-1).tolist()
+    return likeliest(ends(answer)).tolist()
 
 
 def sample(answer: Answer, chance: Chance) -> list[int]:
@@ -107,7 +129,7 @@ def sample_with_confidence(answer: Answer, chance: Chance) -> list[tuple[list[in
 @together
 def every_argmax(answer: Answer, chance: Chance) -> list[np.ndarray]:
     """For each live row: [lines] the likeliest token after its end and after each guess."""
-    best = answer.logits.argmax(-1).cpu().numpy()
+    best = likeliest(answer.logits).cpu().numpy()
     return [best[lines.start : lines.start + lines.count] for lines in answer.rows]
 
 
@@ -117,7 +139,7 @@ def every_top(k: int) -> Reader:
 
     @together
     def read(answer: Answer, chance: Chance) -> list[np.ndarray]:
-        best = answer.logits.topk(k)[1].cpu().numpy()
+        best = top(answer.logits, k).cpu().numpy()
         return [best[lines.start : lines.start + lines.count] for lines in answer.rows]
 
     return read

@@ -1,9 +1,12 @@
 """Readers, over several live rows with trees of different sizes."""
 
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from anyorder.core import readers
 from anyorder.core.chance import Chance
+from anyorder.core.readers import PART, likeliest, top
 from anyorder.core.types import Answer, Lines, Tree, chain
 
 TREES = (Tree(), chain([1, 2]), Tree((1, 2), (-1, -1)))
@@ -68,3 +71,14 @@ def test_a_cell_asked_again_is_drawn_afresh():
 
 def test_both():
     assert readers.both(readers.argmax, readers.nothing)(ANSWER, Chance())[1] is None
+
+
+@given(st.integers(1, 4), st.integers(0, 9))
+def test_likeliest_by_parts(lines, seed):
+    """Found by parts, the likeliest tokens are those of the whole line, of equal ones the first."""
+    source = torch.Generator().manual_seed(seed)
+    logits = torch.randint(0, 30, (lines, 4 * PART), generator=source).float()
+    assert likeliest(logits).tolist() == logits.numpy().argmax(-1).tolist()
+    logits = torch.rand(lines, 4 * PART, generator=source)
+    assert top(logits, 4).tolist() == logits.topk(4)[1].tolist()
+    assert top(logits[:, :-1], 4).tolist() == logits[:, :-1].topk(4)[1].tolist()
