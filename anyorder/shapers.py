@@ -47,7 +47,7 @@ class Context:
                 yield lines.start, base
             seen = {-1: base}
             for node, (token, parent) in enumerate(zip(lines.tree.token, lines.tree.parent, strict=True)):
-                seen[node] = seen[parent] + Counter([token])
+                seen[node] = seen[parent] + Counter([token] * (token >= 0))  # a soft one is no text
                 if lines.start + 1 + node >= first:
                     yield lines.start + 1 + node, seen[node]
             first = max(first, lines.start + lines.count)

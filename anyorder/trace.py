@@ -63,7 +63,7 @@ def _guesses(lines: Lines, laws: Any) -> list[dict[str, Any]]:
     tree = lines.tree
     out = []
     for i, (token, parent) in enumerate(zip(tree.token, tree.parent, strict=True)):
-        p = None if laws is None else round(float(laws[parent + 1, token]), 6)
+        p = None if laws is None or token < 0 else round(float(laws[parent + 1, token]), 6)
         out.append({"token": token, "parent": parent, "by": tree.source[i] if tree.source else "", "p": p})
     return out
 

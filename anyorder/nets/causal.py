@@ -275,6 +275,7 @@ class Causal:
             slot = self._cell(held, slot, text[length])
             way = feed.step(way, length, slot)
             feed.add(text[length], slot, way, length + 1)
+        feed.mixtures.update(tree.soft)
         stands = {-1: (slot, way, len(text))}  # node -> its slot, its way and how far along it
         for node, (token, parent) in enumerate(zip(tree.token, tree.parent)):
             slot, way, length = stands[parent]

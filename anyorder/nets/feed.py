@@ -8,6 +8,7 @@ in how far along it they stand; a guess that branches off gets a way of its own,
 from __future__ import annotations
 
 from array import array
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -27,6 +28,8 @@ class Feed:
     place: dict[int, int] = field(default_factory=dict)  # slot -> which cell of the run it is
     lines: list[int] = field(default_factory=list)  # cells whose lines are wanted
     layers: list[int] = field(default_factory=list)  # inner layers whose states are wanted
+    mixtures: dict[int, Mapping[int, float]] = field(default_factory=dict)  # negative token -> what it mixes
+    soft: dict[int, Mapping[int, float]] = field(default_factory=dict)  # cell -> the mixture it reads
 
     def __len__(self) -> int:
         return len(self.token)
@@ -49,7 +52,9 @@ class Feed:
         if slot in self.place:
             return  # rows that share the cell
         self.place[slot] = len(self.token)
-        self.token.append(token)
+        if token < 0:
+            self.soft[len(self.token)] = self.mixtures[token]
+        self.token.append(max(token, 0))
         self.position.append(length - 1)
         self.slot.append(slot)
         self.way.append(way)

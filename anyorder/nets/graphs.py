@@ -126,7 +126,8 @@ class Captured:
 class Static:
     """A stock body whose runs have few shapes; see `nets.causal.Body`. Its answers are the stock body's.
 
-    Runs that want inner layers, or are larger than the largest bucket, go to the stock body as they are.
+    Runs that want inner layers or mix embeddings, or are larger than the largest bucket, go to the stock body
+    as they are.
     """
 
     def __init__(self, stock: Stock, recorder: Recorder, cells: int = CELLS, graphs: int = GRAPHS):
@@ -146,7 +147,8 @@ class Static:
     def __call__(self, feed: Feed, store: Pool) -> tuple[Tensor, Tensor, dict[int, Tensor]]:
         plan = Plan(feed)
         shape, lines = bucket(plan.shape), len(feed.lines)
-        if feed.layers or shape.cells > self.cells or shape.numbers > NUMBERS or shape.flags > FLAGS:
+        special = feed.layers or feed.soft
+        if special or shape.cells > self.cells or shape.numbers > NUMBERS or shape.flags > FLAGS:
             return self.stock.planned(plan, store)
         if store is not self.pool:
             self.repeats.clear()

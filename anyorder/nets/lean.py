@@ -20,7 +20,7 @@ from torch.nn import functional
 from anyorder.nets import fused
 from anyorder.nets.feed import Feed
 from anyorder.nets.graphs import Static, static, wanted
-from anyorder.nets.pool import Store
+from anyorder.nets.pool import Store, mix
 from anyorder.nets.products import PACKED, Product, Rows, product, rows
 from anyorder.nets.stock import Stock
 
@@ -85,6 +85,7 @@ class Lean:
     def __call__(self, feed: Feed, store: Store) -> tuple[Tensor, Tensor, dict[int, Tensor]]:
         cells = len(feed)
         x = functional.embedding(torch.tensor(feed.token), self.embed).float()  # [Q, D]
+        mix(x, feed.soft, lambda token: functional.embedding(token, self.embed))
         sums, look, block = x.numpy(), self._look(feed), self.layers[0]
         normed = rows(cells, x.shape[1], block.qkv.takes)  # what the products read
         seen = rows(cells, self.heads * self.width, block.out.takes)

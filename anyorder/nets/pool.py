@@ -5,6 +5,7 @@ Memory is reserved at once and touched as it is used, lowest slots first.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from math import prod
 from typing import Any, NamedTuple
 
@@ -24,6 +25,15 @@ def zeros(shape: tuple[int, ...], kind: torch.dtype, device: torch.device | str 
         return torch.zeros(shape, dtype=kind, device=device)
     of_bytes = np.zeros((*shape[:-1], shape[-1] * kind.itemsize), dtype=np.uint8)
     return torch.from_numpy(of_bytes).view(kind)
+
+
+def mix(x: Tensor, soft: Mapping[int, Mapping[int, float]], embed: Callable[[Tensor], Tensor]) -> None:
+    """Put the mixtures of soft cells into the cells' embeddings x [Q, D]: the sum of w E(token)."""
+    for cell, weights in soft.items():
+        token = torch.tensor(list(weights), device=x.device)
+        kind = torch.promote_types(x.dtype, torch.float32)
+        weight = torch.tensor(list(weights.values()), dtype=kind, device=x.device)
+        x[cell] = (weight[:, None] * embed(token).to(kind)).sum(0)
 
 
 class Store:

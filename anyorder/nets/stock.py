@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from transformers import AttentionInterface
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from anyorder.nets.feed import Feed
-from anyorder.nets.pool import Layout, Plan, Pool
+from anyorder.nets.pool import Layout, Plan, Pool, mix
 
 ATTENTION = "anyorder"  # the name our attention is registered under in transformers
 
@@ -133,16 +134,20 @@ class Stock:
         """A run in exactly its own shape: two copies to the device, one forward, nothing waits."""
         written = plan.written(plan.shape, store.spare, pinned=self.device.type == "cuda")
         numbers, flags = (x.to(self.device, non_blocking=True) for x in written)
-        return self.run(Layout(plan.shape, numbers, flags), store, plan.feed.layers)
+        return self.run(Layout(plan.shape, numbers, flags), store, plan.feed.layers, plan.feed.soft)
 
     def run(
-        self, layout: Layout, store: Pool, layers: Sequence[int] = ()
+        self,
+        layout: Layout,
+        store: Pool,
+        layers: Sequence[int] = (),
+        soft: Mapping[int, Mapping[int, float]] = MappingProxyType({}),
     ) -> tuple[Tensor, Tensor, dict[int, Tensor]]:
         """The forward: logits [M, V], hidden [M, D], layers' states [M, D]. It looks at no number's value,
         so a graph of it holds for every run of the shape."""
         store.layout = layout
         out = self.model(
-            input_ids=layout.token,
+            **self._read_in(layout.token, soft),
             position_ids=layout.position,
             attention_mask=self._masks(layout),
             past_key_values=store,
@@ -155,6 +160,15 @@ class Stock:
         inner = {i: out.hidden_states[i][0, layout.lines] for i in layers}
         wide = torch.promote_types(out.logits.dtype, torch.float32)
         return out.logits[0].to(wide), read[0], inner
+
+    def _read_in(self, token: Tensor, soft: Mapping[int, Mapping[int, float]]) -> dict[str, Tensor]:
+        """What the model reads: tokens, or embeddings where some cells mix them."""
+        if not soft:
+            return {"input_ids": token}
+        embed = self.model.get_input_embeddings()
+        x = embed(token)
+        mix(x[0], soft, embed)
+        return {"inputs_embeds": x}
 
     def plain(self, tokens: list[int]) -> Tensor:
         """[N, V] what transformers makes of a text with its own attention and mask, without a cache."""

@@ -45,9 +45,17 @@ class ByText:
             tree = ask.guess[i] if ask.guess else Tree()
             rows.append(Lines(h, len(logits) - ask.skip, len(canvas.rows[h]), tree))
             for node in range(ask.skip - 1, len(tree)):
-                logits.append(self.plain([*canvas.rows[h], *tree.path(node)]))
+                logits.append(self._said(canvas.rows[h], tree.path(node), tree))
         said = torch.stack(logits) if logits else self.plain((0,)).new_empty(0, self.vocab)
         return Answer(said, tuple(rows), cells=len(logits))
+
+    def _said(self, text: list[int], path: list[int], tree: Tree) -> Tensor:
+        """After a soft node: the mixture of what is said after its tokens."""
+        if (i := next((i for i, t in enumerate(path) if t < 0), None)) is None:
+            return self.plain([*text, *path])
+        parts = tree.soft[path[i]].items()
+        said = [w * self._said(text, [*path[:i], t, *path[i + 1 :]], tree) for t, w in parts]
+        return torch.stack(said).sum(0)
 
     def follow(self, canvas: Canvas, commit: Commit | None) -> None:
         """A function of the text follows it by itself."""

@@ -96,7 +96,7 @@ class ToyCausal:
                 sees[i] |= sees[parent]
         logits, layers, made = attend(
             self.weights, [token[i] for i in fresh], [place[i] for i in fresh], fresh, sees[fresh],
-            torch.stack(states),
+            torch.stack(states), tree.soft,
         )  # fmt: skip
         row.tokens, row.states = list(text), made[:end]
         row.guesses |= {path: made[end + i] for i, path in enumerate(paths)}

@@ -6,6 +6,8 @@ that. The weights are drawn from a seed, so two toys with one seed are the same 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import torch
@@ -56,15 +58,25 @@ def weights(
 
 @torch.no_grad()
 def attend(
-    w: Weights, token: list[int], place: list[int], fresh: list[int], sees: Tensor, states: Tensor
+    w: Weights,
+    token: list[int],
+    place: list[int],
+    fresh: list[int],
+    sees: Tensor,
+    states: Tensor,
+    soft: Mapping[int, Mapping[int, float]] = MappingProxyType({}),
 ) -> tuple[Tensor, list[Tensor], Tensor]:
     """Run the fresh ones of S cells; the states of the others are given.
 
     token, place, fresh: [F] of the fresh cells, `fresh` says which of the S they are. sees: [F, S] bool.
-    states: [S, layers, 2, D]. Returns logits [F, V], hidden states after each layer (the embeddings first)
-    [F, D], and all states with the fresh ones filled in.
+    states: [S, layers, 2, D]. soft: negative token -> the tokens whose embeddings it mixes. Returns logits
+    [F, V], hidden states after each layer (the embeddings first) [F, D], and all states with the fresh ones
+    filled in.
     """
-    x = w.token[token] + w.place[place]
+    x = w.token[[max(t, 0) for t in token]] + w.place[place]
+    for i, t in enumerate(token):
+        if t < 0:
+            x[i] = sum(weight * w.token[one] for one, weight in soft[t].items()) + w.place[place[i]]
     layers, states = [x], states.clone()
     for i in range(len(w.query)):
         states[fresh, i, 0] = x @ w.key[i]
