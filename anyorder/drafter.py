@@ -35,7 +35,8 @@ class Drafter:
 
     What others build on, who choose another shape or length of tree: `net` names the net whose laws it drafts
     by (see `laws`). `rank(canvas, row)` tells of a drafter without a net what may follow each path beyond the
-    row's text, by the drafter's own estimate of its chance.
+    row's text, by the drafter's own estimate of its chance. `upto(k)` drafts no deeper than k, without the
+    runs that deeper guesses would take.
     """
 
     draft: Draft
@@ -45,6 +46,7 @@ class Drafter:
     close: Callable[[], None] = lambda: None
     net: str = ""
     rank: Callable[[Canvas, int], After] | None = None
+    upto: Callable[[int], Draft] | None = None
     verify: str = "match"  # the verifier it is meant for, above temperature 0
 
     def __post_init__(self) -> None:

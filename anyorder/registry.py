@@ -131,12 +131,26 @@ def shaping(name: str, given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[s
 
 
 def parsed(spec: str) -> tuple[str, dict[str, str]]:
-    """Name and options of a drafter that is named in another one's option. Raises ValueError.
+    """Name and options of a drafter that is named in another one's option. Parentheses hold a spec inside a
+    spec together. Raises ValueError.
 
     >>> parsed("early_exit/layer=6/draw=sampled")
     ('early_exit', {'layer': '6', 'draw': 'sampled'})
+    >>> parsed("dyspec/drafter=(early_exit/layer=6)/nodes=8")
+    ('dyspec', {'drafter': '(early_exit/layer=6)', 'nodes': '8'})
     """
-    name, *given = re.split(r"/(?=[a-z_]+=)", spec.strip())
+    spec, inside, starts = spec.strip(), 0, [0]
+    if spec.startswith("(") and spec.endswith(")"):
+        return parsed(spec[1:-1])
+    for i, letter in enumerate(spec):
+        inside += (letter == "(") - (letter == ")")
+        if inside < 0:
+            break
+        if not inside and re.match(r"/[a-z_]+=", spec[i:]):
+            starts.append(i + 1)
+    if inside:
+        raise ValueError(f"drafter is {spec!r}; parentheses come in pairs; close what was opened")
+    name, *given = [spec[a : b - 1 if b else None] for a, b in zip(starts, [*starts[1:], None])]
     pairs = [one.partition("=") for one in given]
     return name, {option: value for option, _, value in pairs}
 

@@ -41,7 +41,8 @@ def chained(setting: Setting, drafters: str) -> Drafter:
     def learn(canvas, trees, seen, paths) -> None:
         for k, member in enumerate(members):
             if seen[k] is not None:  # who did not guess still sees what followed the text
-                own = [tree if k == by else Tree() for tree, by in zip(trees, chosen[canvas], strict=True)]
+                whose = chosen.get(canvas, [0] * len(trees))
+                own = [tree if k == by else Tree() for tree, by in zip(trees, whose, strict=True)]
                 mine = [s[: len(tree) + 1] for s, tree in zip(seen[k], own, strict=True)]
                 member.learn(canvas, tuple(own), mine, paths)
 

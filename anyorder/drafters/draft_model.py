@@ -12,7 +12,7 @@ from anyorder.card import Card, Option, Setting
 from anyorder.core.canvas import Canvas
 from anyorder.core.chance import Chance
 from anyorder.core.types import Answer, Ask, chain
-from anyorder.drafter import Drafter, Trees
+from anyorder.drafter import Draft, Drafter, Trees
 
 CARD = Card(
     name="draft_model",
@@ -41,7 +41,8 @@ def last_line(drawn: bool):
             line = lines.start + len(lines.tree)
             logits = answer.logits[line]
             if drawn:
-                token = chance.pick(logits.float(), lines.row, lines.position(len(lines.tree)))
+                depth = len(lines.tree)  # as the turn: a place that is drafted again has noise of its own
+                token = chance.pick(logits.float(), lines.row, lines.position(depth), depth)
                 out.append((token, logits.double().softmax(-1)))
             else:
                 out.append((int(logits.argmax()), None))
@@ -53,10 +54,10 @@ def last_line(drawn: bool):
 def chained_drafts(net: str, tokens: int, drawn: bool, source: str) -> Drafter:
     """Chains of `tokens` guesses from one net, a run for each token."""
 
-    def draft(canvas: Canvas) -> Generator[Ask, Any, Trees]:
+    def draft(canvas: Canvas, most: int = tokens) -> Generator[Ask, Any, Trees]:
         path: list[list[int]] = [[] for _ in canvas.live]
         laws: list[list[torch.Tensor]] = [[] for _ in canvas.live]
-        for depth in range(tokens):
+        for depth in range(min(tokens, most)):
             trees = tuple(chain(p) for p in path)
             found = yield Ask(
                 last_line(drawn), guess=trees, net=net, skip=depth
@@ -69,7 +70,10 @@ def chained_drafts(net: str, tokens: int, drawn: bool, source: str) -> Drafter:
             chain(p, torch.stack(q) if q else None, source=source) for p, q in zip(path, laws, strict=True)
         )
 
-    return Drafter(draft, kind="chain" if drawn else "point", net=net)
+    def upto(most: int) -> Draft:
+        return lambda canvas: draft(canvas, most)
+
+    return Drafter(draft, kind="chain" if drawn else "point", net=net, upto=upto)
 
 
 def draft_model(setting: Setting, draft: str, tokens: int, draw: str) -> Drafter:

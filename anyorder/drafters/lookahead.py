@@ -81,8 +81,8 @@ def lookahead(setting: Setting, window: int, ngram: int, guesses: int, seed: int
         return Tree(tuple(token), tuple(parent), source=tuple(source))
 
     def learn(canvas, trees, seen, paths) -> None:
-        for row, best in zip(canvas.live, seen, strict=True):
-            if len(best) <= window * (ngram - 1):  # another drafter's tree was judged
+        for row, tree, best in zip(canvas.live, trees, seen, strict=True):
+            if tree.source.count("window") < window * (ngram - 1):  # the window was not judged, or not whole
                 continue
             now, newest = state(canvas, row), best[-window:]  # what follows the newest iterate, by column
             for column, token in zip(now.window.T, newest, strict=True):

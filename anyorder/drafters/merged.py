@@ -9,7 +9,7 @@ from anyorder.core.canvas import Canvas
 from anyorder.core.chance import Chance
 from anyorder.core.types import Answer, Ask, Tree
 from anyorder.drafter import Draft, Drafter, Learn, Trees
-from anyorder.trees import fit
+from anyorder.trees import part
 
 CARD = Card(
     name="merged",
@@ -69,23 +69,25 @@ def led(members: list[Drafter], draft: Draft, learn: Learn) -> Drafter:
 
 def merged(setting: Setting, drafters: str) -> Drafter:
     members = team(setting, drafters)
-    judged: WeakKeyDictionary[Canvas, tuple[list[Trees], list[list[list[int]]]]] = WeakKeyDictionary()
+    drafted: WeakKeyDictionary[Canvas, list[Trees]] = WeakKeyDictionary()  # by each member
 
     def draft(canvas: Canvas) -> Generator[Ask, Any, Trees]:
         each = []
         for member in members:
-            trees = yield from member.draft(canvas)
-            left = [setting.context - len(canvas.rows[row]) for row in canvas.live]
-            each.append(tuple(fit(tree, deepest) for tree, deepest in zip(trees, left, strict=True)))
-        rows = [merge([trees[i] for trees in each]) for i in range(len(canvas.live))]
-        judged[canvas] = (each, [maps for _, maps in rows])
-        return tuple(tree for tree, _ in rows)
+            each.append((yield from member.draft(canvas)))
+        drafted[canvas] = each
+        return tuple(merge([trees[i] for trees in each])[0] for i in range(len(canvas.live)))
 
     def learn(canvas, trees, seen, paths) -> None:
-        each, maps = judged[canvas]
+        line = [{tuple(tree.path(n)): n + 1 for n in range(len(tree))} for tree in trees]
+        each = drafted.get(canvas, [(Tree(),) * len(trees)] * len(members))
         for k, member in enumerate(members):
-            if seen[k] is not None:  # hand every member the lines of its own guesses
-                mine = [s[[0, *(n + 1 for n in m[k])]] for s, m in zip(seen[k], maps, strict=True)]
-                member.learn(canvas, each[k], mine, paths)
+            if seen[k] is not None:  # hand every member the lines of its own guesses, those that were judged
+                own, mine = [], []
+                for tree, at, said in zip(each[k], line, seen[k], strict=True):
+                    found = [i for i in range(len(tree)) if tuple(tree.path(i)) in at]
+                    own.append(part(tree, found))
+                    mine.append(said[[0, *(at[tuple(tree.path(i))] for i in found)]])
+                member.learn(canvas, tuple(own), mine, paths)
 
     return led(members, draft, learn)

@@ -1,0 +1,1 @@
+OPTIONS = [{"nodes": 3}, {"nodes": 4, "grow": "threshold"}, {"nodes": 3, "draw": "likeliest"}, {"nodes": 0}]
