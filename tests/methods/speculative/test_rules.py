@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from anyorder.card import KINDS, Setting
 from anyorder.core.chance import Chance
 from anyorder.core.types import Answer, Lines, Tree, chain
 from anyorder.drafter import Drafter, by_row
+from anyorder.methods.speculative.k_seq import least_rho, rest
 from anyorder.methods.speculative.rules import LEGAL, RULES, greedy, match, residual
 from anyorder.methods.speculative.speculative import with_drafter
 from anyorder.shapers import Sampling, compose
 from anyorder.testing import distance, enumerate_outcomes, law_of_text
+from anyorder.testing.transport import best_acceptance, bound
 from anyorder.trees import branches
 from tests.drafts import P, Q, drawn, first_commit, fixed, judged, mixed_law, same_law, text_of
 
@@ -95,11 +99,95 @@ def test_distinct_drafts_judged_as_independent_ones_are_off():
     assert distance(wrong, dict(enumerate(p))) > 0.05
 
 
+# k_seq ---------------------------------------------------------------------------------------------------
+
+
+def tensors(*laws) -> list[torch.Tensor]:
+    return [torch.tensor(law, dtype=torch.float64) for law in laws]
+
+
+@pytest.mark.parametrize(
+    "k, rho, beta, accept",
+    [(1, 1, 0.7, 0.7), (2, 1.5, 0.5, 0.75), (4, 2.31438, 0.359248, 0.831438), (8, None, None, 0.929460)],
+)
+def test_rho_of_the_worked_example(k, rho, beta, accept):
+    p, q = tensors(P, Q)
+    found, taken = least_rho(p, q, k)
+    assert float(taken.sum()) == pytest.approx(accept, abs=1e-6)
+    if rho:
+        assert found == pytest.approx(rho, abs=1e-5)
+        assert float(torch.minimum(q, p / found).sum()) == pytest.approx(beta, abs=1e-6)
+    if k == 2:
+        assert rest(p, taken).tolist() == pytest.approx([0, 0, 1])
+
+
+laws_of_three = st.lists(st.floats(0, 1), min_size=3, max_size=3).filter(lambda x: sum(x) > 0.1)
+
+
+@settings(max_examples=60, deadline=None)
+@given(laws_of_three, laws_of_three, st.integers(1, 3))
+def test_k_seq_against_the_best_there_can_be(a, b, k):
+    """What is taken never exceeds p; a least rho stays valid above; one draft is the ratio test; more drafts
+    accept more; and of the optimum at least 1 - (1 - 1/k)^k is reached."""
+    p, q = (x / x.sum() for x in tensors(a, b))
+    rho, taken = least_rho(p, q, k)
+    assert 1 <= rho <= k
+    assert float((taken - p).max()) < 1e-9
+    accept, one = float(taken.sum()), float(torch.minimum(p, q).sum())
+    if k == 1:
+        assert accept == pytest.approx(one, abs=1e-9)
+    assert accept >= float(least_rho(p, q, k - 1)[1].sum() if k > 1 else 0) - 1e-9
+    best = best_acceptance(p.tolist(), q.tolist(), k)
+    assert (1 - (1 - 1 / k) ** k) * best - 1e-7 <= accept <= best + 1e-7
+    assert best <= bound(p.tolist(), q.tolist(), k) + 1e-7
+
+
+def test_the_optimum_of_the_worked_example():
+    """Between multi-round's .730, K-SEQ's .750 and the bound .790 lies what transport can do."""
+    assert best_acceptance(P, Q, 1) == pytest.approx(0.7)
+    assert bound(P, Q, 2) == pytest.approx(0.79)
+    assert bound(P, Q, 4) == pytest.approx(0.9439)
+    assert 0.75 < best_acceptance(P, Q, 2) <= 0.79
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_no_rule_beats_the_optimum(seed):
+    nets = {"target": mixed_law(seed), "draft": mixed_law(seed + 10)}
+    p, q = (nets[name].plain([0]).softmax(-1).tolist() for name in ("target", "draft"))
+    for verify in ("match", "residual", "k_seq"):
+        run = first_commit(judged(drawn((-1, -1), "iid"), verify), nets)
+        assert accepted(run) <= best_acceptance(p, q, 2) + 1e-6
+
+
+def test_equal_laws_are_never_rejected_by_k_seq():
+    p, q = tensors(P, P)
+    rho, taken = least_rho(p, q, 5)
+    assert rho == pytest.approx(1)
+    assert float(taken.sum()) == pytest.approx(1)
+    apart = tensors((0, 0.25, 0.75), (1, 0, 0))
+    assert float(least_rho(*apart, 4)[1].sum()) == 0  # nothing the two laws share
+
+
+def test_copies_of_an_accepted_draft_are_judged_on():
+    """Three equal drafts: the second and third bring the continuations that the first did not."""
+    tree = Tree(
+        (1, 1, 1, 0, 1, 2), (-1, -1, -1, 0, 1, 2), torch.tensor([[0.0, 1, 0]] * 3 + [[1 / 3] * 3] * 3)
+    )
+    logits = torch.tensor([[0.0, 1, 0]] + [[0.2, 0.2, 0.6]] * 6).log()
+    for rule in (RULES["k_seq"], RULES["residual"]):
+        lengths = {len(rule(answer(tree, logits), Chance(seed))[0]) for seed in range(60)}
+        assert lengths == {2, 3}
+        kept = {path[1] for seed in range(60) if len(path := rule(answer(tree, logits), Chance(seed))[0]) > 2}
+        assert kept == {0, 1, 2}  # of each of the three copies
+
+
 # the worked example --------------------------------------------------------------------------------------
 
 TABLE = [
     ("chain", "ratio", 1, 0.700), ("chain", "residual", 1, 0.700),
     ("iid", "residual", 1, 0.700), ("iid", "residual", 2, 0.730), ("iid", "residual", 3, 0.757),
+    ("iid", "k_seq", 1, 0.700), ("iid", "k_seq", 2, 0.750), ("iid", "k_seq", 4, 0.831438),
+    ("chain", "k_seq", 1, 0.700),
     ("distinct", "residual", 1, 0.700), ("distinct", "residual", 2, 0.775), ("distinct", "residual", 3, 1.0),
     ("point", "match", 1, 0.300), ("point", "match", 2, 0.600), ("point", "match", 3, 1.000),
     ("point", "residual", 1, 0.300), ("point", "residual", 2, 0.600), ("point", "residual", 3, 1.000),
@@ -111,7 +199,7 @@ def test_worked_example(kind, verify, siblings, expected):
     form = (-1,) * siblings
     drafter = fixed(form, range(siblings)) if kind == "point" else drawn(form, kind)
     run = first_commit(judged(drafter, verify), {"target": same_law(*P), "draft": same_law(*Q)})
-    assert accepted(run) == pytest.approx(expected, abs=1e-7)
+    assert accepted(run) == pytest.approx(expected, abs=1e-6)
     assert distance(law_of_first(run), dict(enumerate(P))) < 1e-6
 
 
