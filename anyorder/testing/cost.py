@@ -10,7 +10,9 @@ the options' names; `cell each` means per run, and `per live hypothesis` multipl
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
+from anyorder.core.types import Commit, Tree
 from anyorder.testing.record import Record
 from anyorder.testing.subject import PROMPTS, Subject
 
@@ -63,13 +65,46 @@ def _check_runs(record: Record, unit: str, each: int) -> None:
 
 def _check_lines(record: Record) -> None:
     """Each wanted line is one new cell, except that guesses with equal paths may share theirs; the first run
-    adds the rest of the prompt."""
+    adds the rest of the prompt, and a run after a commit those of its tokens that were not guessed."""
     asks = [(ask, answer) for ask, answer in record.answers if ask.net == "target" and ask.at is None]
-    for i, (ask, answer) in enumerate(asks):
+    for i, ((ask, answer), late) in enumerate(zip(asks, _unguessed(record), strict=True)):
         fed = answer.cells - (record.canvas.prompt - 1 if i == 0 else 0)
         paths = [[tuple(r.tree.path(n)) for n in range(ask.skip - 1, len(r.tree))] for r in answer.rows]
-        least, most = sum(len(set(p)) for p in paths), sum(map(len, paths))
+        least, most = sum(len(set(p)) for p in paths), sum(map(len, paths)) + late
         assert least <= fed <= most, f"run {i} was fed {fed} new cells for {most} lines"
+
+
+def _unguessed(record: Record) -> list[int]:
+    """For each run of the target: tokens of the text before the last that no run has read, neither as text
+    nor as guesses."""
+    answers = iter(record.answers)
+    written = iter(record.written)
+    pending, trees = [1], {}  # of each row: tokens not read yet; what was guessed since the last commit
+    late = []
+    for step in record.steps:
+        if isinstance(step, Commit):
+            parents = step.parents or range(len(pending))
+            pending = [
+                pending[p] + len(token) - (0 if pending[p] else _read(trees.get(p, ()), token))
+                for p, token in zip(parents, next(written).token, strict=True)
+            ]
+            trees = {}
+            continue
+        for _ in step if isinstance(step, tuple) else (step,):
+            ask, answer = next(answers, (None, None))
+            if ask is None or ask.net != "target" or ask.at is not None:
+                continue
+            late.append(sum(max(0, pending[lines.row] - 1) for lines in answer.rows))
+            for lines in answer.rows:
+                pending[lines.row] = 0
+                trees.setdefault(lines.row, []).append(lines.tree)
+    return late
+
+
+def _read(trees: Sequence[Tree], token: Sequence[int]) -> int:
+    """How many of the tokens were guessed one after the other."""
+    paths = {tuple(tree.path(i)) for tree in trees for i in range(len(tree))}
+    return next((n for n in range(len(token)) if tuple(token[: n + 1]) not in paths), len(token))
 
 
 def _check_cells(record: Record, stated: int, most: bool, way: str) -> None:
