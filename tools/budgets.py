@@ -20,10 +20,12 @@ MAY_IMPORT = {  # a folder or module of the package -> what it may import from t
     "drafter": {"card", "core"},
     "growth": {"card", "core", "drafter", "trees"},
     "layouts": set(),
+    "automaton": set(),
     "folders": set(),
     "sizes": {"card"},
     "superposition": {"core", "tables", "trees"},
     "tables": {"errors", "folders"},
+    "trigrams": {"tables"},
     "trees": {"core"},
     "phrases": set(),
     "methods": {
@@ -39,6 +41,7 @@ MAY_IMPORT = {  # a folder or module of the package -> what it may import from t
         "trees",
     },
     "drafters": {
+        "automaton",
         "card",
         "core",
         "drafter",
@@ -49,6 +52,7 @@ MAY_IMPORT = {  # a folder or module of the package -> what it may import from t
         "superposition",
         "tables",
         "trees",
+        "trigrams",
     },
     "shapers": {"core"},
     "registry": {"card", "core", "methods", "drafters"},

@@ -1,0 +1,1 @@
+OPTIONS = [{"corpus": "tests/drafters/toy.npz"}, {"nodes": 64, "keep": False}, {"nodes": 1, "iterations": 1}]

@@ -1,0 +1,1 @@
+OPTIONS = [{"corpus": "tests/drafters/toy.npz"}, {"corpus": "tests/drafters/toy.npz", "nodes": 1}, {}]
