@@ -115,7 +115,7 @@ def newest(count: int, sharpness: float) -> Reader:
     """For each live row: the `count` likeliest tokens after its last guess, of the sharpened law."""
 
     def read(answer: Answer, chance: Chance) -> list[Said]:
-        out = []
+        out: list[Said] = []
         for lines in answer.rows:
             logits = answer.logits[lines.start + len(lines.tree)].double() / sharpness
             token = logits.topk(min(count, len(logits)))[1]

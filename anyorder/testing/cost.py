@@ -79,8 +79,9 @@ def _unguessed(record: Record) -> list[int]:
     nor as guesses."""
     answers = iter(record.answers)
     written = iter(record.written)
-    pending, trees = [1], {}  # of each row: tokens not read yet; what was guessed since the last commit
-    late = []
+    pending = [1]  # tokens of each row not read yet
+    trees: dict[int, list[Tree]] = {}  # what was guessed behind each row since the last commit
+    late: list[int] = []
     for step in record.steps:
         if isinstance(step, Commit):
             parents = step.parents or range(len(pending))
@@ -90,10 +91,10 @@ def _unguessed(record: Record) -> list[int]:
             ]
             trees = {}
             continue
-        for _ in step if isinstance(step, tuple) else (step,):
-            ask, answer = next(answers, (None, None))
-            if ask is None or ask.net != "target" or ask.at is not None:
-                continue
+        for one in step if isinstance(step, tuple) else (step,):
+            ask, answer = next(answers, (one, None))
+            if answer is None or ask.net != "target" or ask.at is not None:
+                continue  # another net's, or a request that ended before it was answered
             late.append(sum(max(0, pending[lines.row] - 1) for lines in answer.rows))
             for lines in answer.rows:
                 pending[lines.row] = 0
