@@ -134,6 +134,7 @@ class Setting:
     )  # what made drafters need: net, options
     memory: dict[str, Any] = field(default_factory=dict)  # kept between requests by who loaded the model
     cost: Price | None = None  # of a run of the target; None: not measured
+    costs: Mapping[str, Price] = field(default_factory=dict)  # other nets -> of their runs, if measured
     load: Callable[[], Load] = Load  # of the target's last run
     encode: Callable[[str], list[int]] | None = None  # text to token ids; None: no tokenizer is there
     spelling: str = ""  # tells tokenizers apart

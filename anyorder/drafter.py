@@ -37,6 +37,9 @@ class Drafter:
     by (see `laws`). `rank(canvas, row)` tells of a drafter without a net what may follow each path beyond the
     row's text, by the drafter's own estimate of its chance. `upto(k)` drafts no deeper than k, without the
     runs that deeper guesses would take.
+
+    `quiet(canvas)`: nothing is to be seen of the run that comes. `why(canvas)`: what was chosen and why, in
+    words, for traces.
     """
 
     draft: Draft
@@ -47,6 +50,8 @@ class Drafter:
     net: str = ""
     rank: Callable[[Canvas, int], After] | None = None
     upto: Callable[[int], Draft] | None = None
+    quiet: Callable[[Canvas], bool] = lambda canvas: False
+    why: Callable[[Canvas], str] = lambda canvas: ""
     verify: str = "match"  # the verifier it is meant for, above temperature 0
 
     def __post_init__(self) -> None:

@@ -37,7 +37,8 @@ class Tracer:
             rows.append({"row": lines.row, "cells": lines.cells, "guess": _guesses(lines, mine)})
             if ask.net == "target":
                 self.laws.append((lines, mine))
-        self.asks.append({"net": ask.net, "cells": answer.cells, "rows": rows})
+        why = {"why": ask.why} if ask.why else {}
+        self.asks.append({"net": ask.net, "cells": answer.cells, "rows": rows} | why)
 
     def write(self, event: Event, tokenizer: Any) -> None:
         """One line for what just became true."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from itertools import pairwise
 from typing import Any
 
@@ -20,8 +20,7 @@ from anyorder.core.types import Answer, Reader
 
 
 def together(reader: Reader) -> Reader:
-    """Marks a reader that draws nothing and gives a list over rows (or a tuple of such, or None): requests
-    with the same one are read at once."""
+    """Marks a reader that draws nothing and gives a list over rows (a tuple of such, None): read at once."""
     reader.together = True  # type: ignore[attr-defined]
     return reader
 
@@ -73,7 +72,7 @@ def likeliest(logits: Tensor) -> Tensor:
 
 
 def top(logits: Tensor, k: int) -> Tensor:
-    """[M, k] the likeliest tokens of each line, best first: those parts that may hold one, then these alone."""
+    """[M, k] the likeliest tokens of each line, best first: the parts that may hold one, then these alone."""
     if logits.shape[1] % PART or logits.shape[1] < k * PART:
         return logits.topk(k)[1]
     parts = logits.reshape(len(logits), -1, PART)
@@ -90,8 +89,7 @@ def argmax(answer: Answer, chance: Chance) -> list[int]:
 
 def sample(answer: Answer, chance: Chance) -> list[int]:
     """A draw from each live row's next-token law."""
-    pairs = zip(ends(answer), answer.rows, strict=True)
-    return [chance.pick(line, lines.row, lines.position(0)) for line, lines in pairs]
+    return [chance.pick(x, lines.row, lines.position(0)) for x, lines in zip(ends(answer), answer.rows)]
 
 
 def log_probs(answer: Answer, chance: Chance) -> Tensor:
@@ -101,29 +99,25 @@ def log_probs(answer: Answer, chance: Chance) -> Tensor:
 
 
 def _cells(answer: Answer, chance: Chance, best: bool) -> list[tuple[list[int], list[float]]]:
+    """For each live row: the likeliest token of each asked cell, or a draw, and its probability."""
     laws = answer.logits.softmax(-1, dtype=torch.promote_types(answer.logits.dtype, torch.float32))
     out = []
     for lines in answer.rows:
         mine = slice(lines.start, lines.start + lines.count)
-        if best:
-            token = answer.logits[mine].argmax(-1).tolist()
-        else:
-            places = enumerate(answer.logits[mine])
+        token = likeliest(answer.logits[mine]).tolist()
+        if not best:
             turn = lines.count  # a cell asked again stands among fewer holes, so it is drawn afresh
-            token = [chance.pick(line, lines.row, lines.position(i), turn) for i, line in places]
+            token = [
+                chance.pick(answer.logits[lines.start + i], lines.row, lines.position(i), turn)
+                for i in range(turn)
+            ]
         sure = laws[mine][range(len(token)), token].tolist() if token else []
         out.append((token, sure))
     return out
 
 
-def argmax_with_confidence(answer: Answer, chance: Chance) -> list[tuple[list[int], list[float]]]:
-    """For each live row: the likeliest token of each asked cell, and its probability."""
-    return _cells(answer, chance, best=True)
-
-
-def sample_with_confidence(answer: Answer, chance: Chance) -> list[tuple[list[int], list[float]]]:
-    """For each live row: a draw for each asked cell, and its probability."""
-    return _cells(answer, chance, best=False)
+argmax_with_confidence = partial(_cells, best=True)
+sample_with_confidence = partial(_cells, best=False)
 
 
 @together

@@ -32,8 +32,7 @@ class Tree:
     """Tokens assumed beyond one row's text. Node 0 comes first; a parent always precedes its children.
 
     `q` travels with the tokens only as the law they were really drawn from. Deterministic drafts carry none
-    and are judged as point masses. A soft node has a negative token and reads a mixture of token embeddings;
-    it is never committed. One negative token names one mixture, everywhere (`trees.mixture`).
+    and are judged as point masses. A negative token names a mixture of embeddings; it is never committed.
     """
 
     token: tuple[int, ...] = ()  # [N]
@@ -133,6 +132,7 @@ class Ask:
     at: Cells | None = None  # any-order nets: the cells to predict, for each live row
     net: str = "target"
     layers: tuple[int, ...] = ()  # hidden states wanted besides the last: 0 = embeddings, i = after block i
+    why: str = ""  # for traces: why this and not another
     skip: int = 0  # leading lines of each row that are not wanted (1: not the row's end, 2: nor guess 0, ...)
 
 

@@ -6,8 +6,8 @@ from weakref import WeakKeyDictionary
 
 from anyorder.card import Card, Option, Setting
 from anyorder.core.canvas import Canvas
-from anyorder.core.chance import Chance
-from anyorder.core.types import Answer, Ask, Tree
+from anyorder.core.readers import both, nothing
+from anyorder.core.types import Ask, Reader, Tree
 from anyorder.drafter import Draft, Drafter, Learn, Trees
 from anyorder.trees import part
 
@@ -57,14 +57,22 @@ def team(setting: Setting, names: str) -> list[Drafter]:
 def led(members: list[Drafter], draft: Draft, learn: Learn) -> Drafter:
     """A drafter that looks with all its members' eyes, a list in their order, and closes them all."""
 
-    def look(answer: Answer, chance: Chance) -> list[Any]:
-        return [member.look(answer, chance) for member in members]
+    look: Reader = nothing
+    for member in reversed(members):
+        look = both(member.look, look)  # so that requests with equal members are read at once
+
+    def learn_each(canvas: Canvas, trees: Trees, seen: Any, paths: Any) -> None:
+        each = []
+        for _ in members:
+            mine, seen = seen or (None, None)
+            each.append(mine)
+        learn(canvas, trees, each, paths)
 
     def close() -> None:
         for member in members:
             member.close()
 
-    return Drafter(draft, look=look, learn=learn, close=close)
+    return Drafter(draft, look=look, learn=learn_each, close=close)
 
 
 def merged(setting: Setting, drafters: str) -> Drafter:

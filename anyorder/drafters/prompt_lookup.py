@@ -8,13 +8,15 @@ is measured, long matches are copied at length and short ones hardly.
 from collections.abc import Sequence
 from itertools import accumulate
 from operator import mul
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from anyorder.card import Card, Option, Setting
 from anyorder.core.canvas import Canvas
 from anyorder.core.types import Tree, chain
-from anyorder.drafter import Drafter, by_row
+from anyorder.drafter import After, Drafter, by_row
+from anyorder.phrases import Phrases
 from anyorder.sizes import Price, best_prefix
 
 CARD = Card(
@@ -78,4 +80,11 @@ def prompt_lookup(setting: Setting, ngram: int, nodes: int, tie: str, whole: boo
     def guess(canvas: Canvas, row: int) -> Tree:
         return chain(lookup(np.array(canvas.rows[row]), ngram, size, tie, whole), source=CARD.name)
 
-    return Drafter(by_row(guess))
+    known: WeakKeyDictionary[Canvas, dict[int, Phrases]] = WeakKeyDictionary()
+
+    def rank(canvas: Canvas, row: int) -> After:
+        phrases = known.setdefault(canvas, {}).setdefault(row, Phrases())
+        phrases.follow(canvas.rows[row])
+        return phrases.after
+
+    return Drafter(by_row(guess), rank=rank)

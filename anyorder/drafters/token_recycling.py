@@ -14,7 +14,7 @@ from anyorder.card import Card, Option, Setting
 from anyorder.core.canvas import Canvas
 from anyorder.core.readers import every_top
 from anyorder.core.types import Tree
-from anyorder.drafter import Drafter, by_row
+from anyorder.drafter import After, Drafter, Ranked, by_row
 from anyorder.sizes import best_prefix
 
 CARD = Card(
@@ -117,6 +117,15 @@ def token_recycling(setting: Setting, nodes: int, keep: bool, matrix: str) -> Dr
     def guess(canvas: Canvas, row: int) -> Tree:
         return fill(table, canvas.rows[row][-1], parent, rank)
 
+    def ranked(canvas: Canvas, row: int) -> After:
+        last = canvas.rows[row][-1]
+
+        def after(path: tuple[int, ...]) -> Ranked:
+            successors = table[path[-1] if path else last].tolist()
+            return [pair for pair in zip(successors, RANK) if pair[0] >= 0]
+
+        return after
+
     def learn(canvas, trees, seen, paths) -> None:
         for row, tree, top in zip(canvas.live, trees, seen, strict=True):
             table[[canvas.rows[row][-1], *tree.token]] = top
@@ -127,4 +136,4 @@ def token_recycling(setting: Setting, nodes: int, keep: bool, matrix: str) -> Dr
         if not keep:
             table.fill(-1)
 
-    return Drafter(by_row(guess), look=every_top(shape[1]), learn=learn, close=close)
+    return Drafter(by_row(guess), look=every_top(shape[1]), learn=learn, close=close, rank=ranked)

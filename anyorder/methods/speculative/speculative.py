@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from anyorder.card import Setting
 from anyorder.core.canvas import Canvas
-from anyorder.core.readers import both
+from anyorder.core.readers import both, nothing
 from anyorder.core.types import Ask, Commit, Flow, Method, Reader
 from anyorder.drafter import Drafter, Trees
 from anyorder.errors import UserError
@@ -21,7 +21,8 @@ def speculative(canvas: Canvas, drafter: Drafter, rule: Reader, setting: Setting
         while True:
             trees = yield from drafter.draft(canvas)
             trees = fitted(canvas, trees, setting)
-            paths, seen = yield Ask(both(rule, drafter.look), guess=trees)  # one run, every branch
+            look = nothing if drafter.quiet(canvas) else drafter.look
+            paths, seen = yield Ask(both(rule, look), guess=trees, why=drafter.why(canvas))  # one run
             drafter.learn(canvas, trees, seen, paths)
             yield Commit(paths)  # accepted guesses and one token of the target's own
     finally:

@@ -1,0 +1,3 @@
+"""Auto: what is chosen, and that plain decoding is among the choices."""
+
+OPTIONS = [{}, {"nodes": 2}, {"nodes": 0}]

@@ -1,0 +1,3 @@
+"""Drafters' trees merged by expected gain."""
+
+OPTIONS = [{}, {"nodes": 3}, {"nodes": 0}]
