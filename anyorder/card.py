@@ -32,6 +32,7 @@ class Option:
     low: float | None = None
     high: float | None = None
     choices: tuple[Any, ...] = ()
+    needed: bool = False  # the method is nothing without it
     unmeasured: int = 0  # what 0, "as many as pay", stands for where the cost of a run is not known
 
     @property
