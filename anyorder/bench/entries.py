@@ -3,8 +3,9 @@
 A row is `name` or `name:option=value:option=value`; commas separate rows, and a `+` in a value stands for a
 comma: `merged:drafters=prompt_lookup+jacobi`. `mix(greedy+prompt_lookup:nodes=8+sample)` is a batch whose
 prompts take these methods in turn, prompt i of the suite the one at i modulo their number; there `+` always
-separates methods, so no value holds a comma. The plain loop always comes first. Peers are other libraries
-on the same weights and prompts; nothing is claimed about their text.
+separates methods, so no value holds a comma. `all-speculative` stands for every method of that family that
+needs no option to be given. The plain loop always comes first. Peers are other libraries on the same weights
+and prompts; nothing is claimed about their text.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from anyorder import registry
-from anyorder.card import Option
+from anyorder.card import FAMILIES, Option
 from anyorder.errors import UserError
 
 METHODS = "transformers,prompt_lookup,token_recycling"  # what is compared when nothing is asked for
+ALL = "all-"  # all-speculative: every method of the family
 THREADS = "OMP_NUM_THREADS"  # torch reads it; a run's command line repeats it
 
 
@@ -129,7 +131,7 @@ def entries(plan: Plan) -> list[Entry]:
     plain = "sample" if plan.temperature else "greedy"
     rows = [Entry(plain, plain, claim="text")]
     outside = re.split(r",(?![^(]*\))", plan.methods)  # commas in parentheses are a mix's mistake
-    for spec in filter(None, (part.strip() for part in outside)):
+    for spec in filter(None, (name for part in outside for name in named(part.strip()))):
         row = _mix(spec, plan) if spec.startswith("mix(") else _entry(spec, plan)
         if row.label in [r.label for r in rows[1:]]:
             raise UserError(
@@ -138,6 +140,19 @@ def entries(plan: Plan) -> list[Entry]:
         if row.label != plain:
             rows.append(row)
     return rows
+
+
+def named(spec: str) -> list[str]:
+    """What a name stands for: all methods of a family that run without being told more, or itself.
+
+    >>> "jacobi" in named("all-speculative")
+    True
+    """
+    family = spec.removeprefix(ALL)
+    if not spec.startswith(ALL) or family not in FAMILIES:
+        return [spec]
+    cards = [card for card in registry.cards().values() if card.family == family]
+    return [card.name for card in cards if not any(option.needed for option in card.options)]
 
 
 def _mix(spec: str, plan: Plan) -> Entry:

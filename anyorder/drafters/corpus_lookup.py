@@ -26,7 +26,7 @@ CARD = Card(
     summary="copies what most often followed the same words in a corpus",
     cost="1 target run per commit, up to 1 + nodes cells",
     options=(
-        Option("corpus", "", "a .txt, .jsonl or .npz file with texts of the domain"),
+        Option("corpus", "", "a .txt, .jsonl or .npz file with texts of the domain", needed=True),
         Option("nodes", 0, "guesses at most; 64 is the paper's; 0: as many as pay by the measured cost of a "
                "run, 16 where it is not measured", low=0, high=64, unmeasured=16),
     ),
