@@ -31,6 +31,7 @@ from anyorder.nets.lean import Lean, lean, plain
 from anyorder.nets.load import first_layers, give_back
 from anyorder.nets.load import load as load_checkpoint
 from anyorder.nets.memory import Memory, parsed, share_of_machine, show
+from anyorder.nets.parts import Exit, first_blocks
 from anyorder.nets.stock import packs
 from anyorder.shapers import Sampling, compose
 from anyorder.text import Speller, stop_rule
@@ -111,7 +112,7 @@ class Model:
         self.target = Causal(body, self.cache, self._packs(body))
         self.memory: dict[str, Any] = {}  # what drafters keep between requests
         self.cost = known(self.target, name, precision)  # measured by `anyorder bench --cost`, or None
-        self._others: dict[tuple[str, Any], Causal] = {}
+        self._others: dict[tuple[str, Any], Causal | Exit] = {}
 
     def _packs(self, body: Any) -> bool:
         """Whether a stock model reads texts side by side as it reads each alone; says so if it does not."""
@@ -252,24 +253,25 @@ class Model:
         """A net that a card names: the target, its early exit, or a draft net. Made once."""
         if name == "target":
             return self.target
-        makers: dict[str, tuple[str, Callable[[Any], Causal]]] = {
+        kind, _, layer = name.partition(":")
+        makers: dict[str, tuple[str, Callable[[Any], Causal | Exit]]] = {
             "exit": ("layer", self._exit),
             "draft": ("draft", self._draft),
         }
-        option, make = makers[name]
-        key = (name, options[option])
+        option, make = makers[kind]
+        key = (kind, int(layer) if layer else options[option])
         if key not in self._others:
-            self._others[key] = make(options[option])
+            self._others[key] = make(key[1])
         return self._others[key]
 
-    def _exit(self, layer: int) -> Causal:
+    def _exit(self, layer: int) -> Causal | Exit:
         body, most = self.target.body, self.module.config.num_hidden_layers
         if not 1 <= layer <= most:
             raise UserError(
                 f"option layer is {layer}; allowed is 1 to {most} for this model; choose one of these"
             )
         if isinstance(body, Lean):
-            return Causal(body.first(layer), self.cache)
+            return first_blocks(self.target, body.some(range(layer)), layer, most)
         short = plain(first_layers(self.module, layer), self.precision)
         return Causal(short, self.cache, packs="pack" in self.target.can)
 

@@ -1,6 +1,8 @@
 """Early exit (LayerSkip, arXiv:2404.16710): the target's own first layers guess a chain.
 
-The net "exit" is the target cut after `layer` blocks, with the target's final norm and output head.
+The net "exit" is the target cut after `layer` blocks, with the target's final norm and output head. It works
+on the target's own cells: what the draft computed, the target's run goes on from. So a round costs
+`tokens` times `layer` blocks and one pass through all of them (`nets.parts`).
 """
 
 from anyorder.card import Card, Option, Setting
@@ -14,7 +16,8 @@ CARD = Card(
     exact=True,
     kind="point",
     summary="the target's own first layers guess a chain",
-    cost="1 target run per commit, 1 + tokens cells; `tokens` runs of the first `layer` blocks",
+    cost="1 target run per commit, 1 + tokens cells, which go on from block `layer` where the draft computed "
+    "them; `tokens` runs of the first `layer` blocks",
     nets=("target", "exit"),
     options=(
         Option("layer", 8, "blocks the draft runs through", low=1),
@@ -23,7 +26,8 @@ CARD = Card(
                choices=("likeliest", "sampled")),
     ),
     departures=(
-        "the draft keeps a cache of its own; the paper shares the first layers' cache with the target",
+        "models that keep transformers' own computation (on a GPU, or of another shape than Llama's) have a "
+        "second cache for the exit",
         "without LayerSkip's training an ordinary checkpoint's early exits are rarely accepted",
     ),
 )  # fmt: skip

@@ -23,7 +23,7 @@ from anyorder.core.canvas import Canvas
 from anyorder.core.types import Answer, Ask, Commit, Lines, Tree
 from anyorder.nets.feed import Feed
 from anyorder.nets.memory import Full, Memory, share_of_machine
-from anyorder.nets.slots import ROOT, Slots
+from anyorder.nets.slots import ROOT, WHOLE, Partial, Slots
 
 CHUNK = 128  # most cells of catching up in one run, of all asks together
 SHORT = 8  # an ask that lacks no more than this is never put off for the sake of a run's size
@@ -91,6 +91,7 @@ class Causal:
         self.memory = memory or Memory(share_of_machine())
         self.memory.holders.append(self)
         self.can = frozenset({"hidden", "layers"} | ({"tree", "rows", "pack"} if packs else set()))
+        self.state_bytes: int = getattr(body, "state_bytes", 0)
         self.held: dict[int, Held] = {}
         self.left: dict[int, int] = {}  # when a text became idle -> its last slot
         self.load = Load()
@@ -107,19 +108,27 @@ class Causal:
 
     def __call__(self, asks: Sequence[tuple[Ask, Canvas]]) -> list[Answer | Exception | None]:
         """One answer for each ask; None: put off, ask again; an exception: this one cannot be answered."""
+        return self.run(asks, self.body, WHOLE)
+
+    def run(
+        self, asks: Sequence[tuple[Ask, Canvas]], body: Body, blocks: int
+    ) -> list[Answer | Exception | None]:
+        """One run of a body over this net's cells: the net's own, or its first so many blocks, whose cells
+        are its own and go on from there when it comes by (`nets.exits`)."""
         if not asks:
             return []
         for _, canvas in asks:
             self._open(canvas)
         ages = self.memory.ages()
         order = sorted(range(len(asks)), key=lambda i: ages.get(id(asks[i][1]), 0))
-        feed, left = Feed(), CHUNK
+        floor = min((layer for ask, _ in asks for layer in ask.layers), default=WHOLE)
+        feed, left = Feed(blocks=blocks, floor=floor, partial=self.slots.partial), CHUNK
         parts: dict[int, Part | Exception | None] = {}
         for i in order:
             parts[i], left = self._offer(feed, *asks[i], left)
         if not feed.token and all(part is None for part in parts.values()):  # all wait for who never asks
             parts[order[0]], left = self._offer(feed, *asks[order[0]], CHUNK, first=True)
-        return self._answers(feed, [ask for ask, _ in asks], parts)
+        return self._answers(feed, body, [ask for ask, _ in asks], parts)
 
     def follow(self, canvas: Canvas, commit: Commit | None) -> None:
         held = self.held.get(id(canvas))
@@ -148,7 +157,7 @@ class Causal:
     @property
     def used(self) -> int:
         """Bytes of all cells held."""
-        return self.slots.used * self.cell_bytes
+        return self.slots.used * self.cell_bytes + len(self.slots.partial) * self.state_bytes
 
     def idle(self) -> int | None:
         return next(iter(self.left), None)
@@ -218,11 +227,13 @@ class Causal:
         held, live = self.held[id(canvas)], canvas.live
         for h in live:
             self._catch_up(held.rows[h], canvas.rows[h])
-        lacks = sum(len(canvas.rows[h]) - len(held.rows[h].slots) for h in live)
+        lacks = sum(len(canvas.rows[h]) - self._known(held.rows[h], feed.blocks) for h in live)
+        absent = sum(len(canvas.rows[h]) - len(held.rows[h].slots) for h in live)
+        size = self.cell_bytes + (self.state_bytes if feed.blocks < WHOLE else 0)
         fresh = -1
-        while fresh != (fresh := lacks + self._unknown(held, canvas, ask.guess)):  # room may cost known ones
+        while fresh != (fresh := absent + self._unknown(held, canvas, ask.guess)):  # room may cost known ones
             try:
-                if not self.memory.room(fresh * self.cell_bytes, canvas, first):
+                if not self.memory.room(fresh * size, canvas, first):
                     return None, left
             except Full as full:
                 return full, left
@@ -256,11 +267,12 @@ class Causal:
     def _feed_text(self, feed: Feed, held: Held, h: int, text: list[int], most: int) -> int:
         """Feed the next cells of a row's text; how many."""
         path = held.rows[h]
-        first, slot = len(path.slots), path.tip
-        way = feed.begin(path.slots[:], len(feed.ways))
+        first = self._known(path, feed.blocks)
+        slot = path.slots[first - 1] if first else ROOT
+        way = feed.begin(path.slots[:first], len(feed.ways))
         more = text[first : first + most]
         for length, token in enumerate(more, first):
-            slot = self._cell(held, slot, token)
+            slot = self._cell(feed, held, slot, token)
             way = feed.step(way, length, slot)
             feed.add(token, slot, way, length + 1)
         return len(more)
@@ -268,47 +280,60 @@ class Causal:
     def _feed(self, feed: Feed, held: Held, h: int, text: list[int], skip: int, tree: Tree) -> list[int]:
         """Feed what a row still lacks and its guesses; the slots of the lines that are wanted."""
         path = held.rows[h]
-        known = len(text) - 1 if skip == 0 else len(text)  # a wanted line means its cell runs (again)
+        known = self._known(path, feed.blocks)
+        known = min(known, len(text) - 1) if skip == 0 else known  # a wanted line means its cell runs (again)
         way = feed.begin(path.slots[:known], len(feed.ways))
         slot = feed.ways[way][-1] if feed.ways[way] else ROOT
         for length in range(len(feed.ways[way]), len(text)):
-            slot = self._cell(held, slot, text[length])
+            slot = self._cell(feed, held, slot, text[length])
             way = feed.step(way, length, slot)
             feed.add(text[length], slot, way, length + 1)
         feed.mixtures.update(tree.soft)
         stands = {-1: (slot, way, len(text))}  # node -> its slot, its way and how far along it
         for node, (token, parent) in enumerate(zip(tree.token, tree.parent)):
             slot, way, length = stands[parent]
-            computed = self.slots.find(slot, token) is not None
-            slot = self._cell(held, slot, token)
+            found = self.slots.find(slot, token)
+            computed = found is not None and self.slots.blocks(found) >= feed.blocks
+            slot = self._cell(feed, held, slot, token)
             way = feed.step(way, length, slot)
             if not computed or node + 1 >= skip:
                 feed.add(token, slot, way, length + 1)
             stands[node] = (slot, way, length + 1)
         return [stands[node][0] for node in range(skip - 1, len(tree))]
 
-    def _cell(self, held: Held, parent: int, token: int) -> int:
+    def _cell(self, feed: Feed, held: Held, parent: int, token: int) -> int:
         slot = self.slots.find(parent, token)
         if slot is None:
             slot = self.slots.add(parent, token)
+            if feed.blocks < WHOLE:
+                self.slots.partial[slot] = Partial(0, None)
             held.guesses.append(slot)
         return slot
 
+    def _known(self, path: Path, blocks: int) -> int:
+        """How many of a path's cells went through so many blocks; those behind went no further."""
+        known = len(path.slots)
+        while known and self.slots.blocks(path.slots[known - 1]) < blocks:
+            known -= 1
+        return known
+
     def _answers(
-        self, feed: Feed, asks: Sequence[Ask], parts: dict[int, Part | Exception | None]
+        self, feed: Feed, body: Body, asks: Sequence[Ask], parts: dict[int, Part | Exception | None]
     ) -> list[Answer | Exception | None]:
         """Run the feed; `parts` in the order they were put in."""
+        feed.arrange()
         asked = {i: part for i, part in parts.items() if isinstance(part, tuple)}
         lines = [feed.place[slot] for _, wanted, _ in asked.values() for slot in wanted]
         feed.lines = sorted(set(lines))
         feed.layers = sorted({layer for i in asked for layer in asks[i].layers})
-        self.load = Load(len(asked), len(feed))
+        if feed.blocks == WHOLE:
+            self.load = Load(len(asked), len(feed))
         answers: list[Answer | Exception | None] = [
             part if isinstance(part, Exception) else None for _, part in sorted(parts.items())
         ]
         if not feed.token:
             return answers
-        logits, hidden, inner = self._compute(feed)
+        logits, hidden, inner = self._compute(feed, body)
         if lines != feed.lines:  # shared cells or another order
             place = {line: i for i, line in enumerate(feed.lines)}
             index = torch.tensor([place[i] for i in lines], device=logits.device)
@@ -318,16 +343,24 @@ class Causal:
         for i, (rows, wanted, fed) in asked.items():
             mine = slice(first, first + len(wanted))
             states = {layer: inner[layer][mine] for layer in asks[i].layers}
-            answers[i] = Answer(logits[mine], rows, hidden[mine], states, fed)
+            answers[i] = Answer(logits[mine], rows, hidden[mine], states, fed, getattr(body, "say", None))
             first += len(wanted)
         return answers
 
     @torch.inference_mode()
-    def _compute(self, feed: Feed) -> tuple[Tensor, Tensor, dict[int, Tensor]]:
+    def _compute(self, feed: Feed, body: Body) -> tuple[Tensor, Tensor, dict[int, Tensor]]:
         if self.store is None:
             self.store = self.body.store(self.slots.capacity)
         try:
-            return self.body(feed, self.store)
+            said = body(feed, self.store)
         except BaseException:  # its slots would pass for computed cells
             self.forget()
             raise
+        for i, slot in enumerate(feed.slot):
+            if self.slots.blocks(slot) >= feed.blocks:
+                continue
+            if feed.left is None:
+                del self.slots.partial[slot]
+            else:
+                self.slots.partial[slot] = Partial(feed.blocks, feed.left[i].copy())
+        return said

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from anyorder.nets.slots import WHOLE, Partial
+
 
 @dataclass(slots=True)
 class Feed:
@@ -28,6 +30,11 @@ class Feed:
     place: dict[int, int] = field(default_factory=dict)  # slot -> which cell of the run it is
     lines: list[int] = field(default_factory=list)  # cells whose lines are wanted
     layers: list[int] = field(default_factory=list)  # inner layers whose states are wanted
+    blocks: int = WHOLE  # that the run goes through
+    floor: int = WHOLE  # a cell is run from this block on at the latest, for the sake of `layers`
+    partial: Mapping[int, Partial] = field(default_factory=dict)  # slots whose cells are not whole
+    start: list[int] = field(default_factory=list)  # [Q] blocks that the cell went through before
+    left: np.ndarray | None = None  # [Q, D] states leaving the last block, where it is not the net's last
     mixtures: dict[int, Mapping[int, float]] = field(default_factory=dict)  # negative token -> what it mixes
     soft: dict[int, Mapping[int, float]] = field(default_factory=dict)  # cell -> the mixture it reads
 
@@ -59,6 +66,18 @@ class Feed:
         self.slot.append(slot)
         self.way.append(way)
         self.count.append(length)
+        known = self.partial.get(slot)
+        self.start.append(known.blocks if known and known.blocks <= min(self.blocks, self.floor) else 0)
+
+    def arrange(self) -> None:
+        """Put cells that start further inside behind, so that each block runs over the first so many."""
+        if not any(self.start):
+            return
+        order = sorted(range(len(self)), key=self.start.__getitem__)
+        for column in (self.token, self.position, self.slot, self.way, self.count, self.start):
+            column[:] = [column[i] for i in order]
+        self.place = {slot: i for i, slot in enumerate(self.slot)}
+        self.soft = {new: self.soft[old] for new, old in enumerate(order) if old in self.soft}
 
     def table(self) -> tuple[np.ndarray, np.ndarray]:
         """All ways one after another [T], and where each cell's begins [Q]."""

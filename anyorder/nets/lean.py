@@ -9,6 +9,8 @@ that model before it is used; a model of another shape, or one that does not agr
 from __future__ import annotations
 
 from array import array
+from bisect import bisect
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,7 +23,8 @@ from anyorder.nets import fused
 from anyorder.nets.feed import Feed
 from anyorder.nets.graphs import Static, static, wanted
 from anyorder.nets.pool import Store, mix
-from anyorder.nets.products import PACKED, Product, Rows, product, rows
+from anyorder.nets.products import PACKED, Eighth, Plain, Product, Rows, nothing, product, rows
+from anyorder.nets.slots import WHOLE
 from anyorder.nets.stock import Stock
 
 SHAPED = ("llama", "mistral", "qwen2")  # transformers model types whose layers are these, and no more
@@ -57,7 +60,7 @@ class Lean:
     swell: np.float32  # what turned heads are multiplied by, in some long-context models
     layers: tuple[Layer, ...]
     norm: np.ndarray
-    head: Product
+    head: Plain | Eighth
 
     @property
     def kind(self) -> torch.dtype:
@@ -75,9 +78,23 @@ class Lean:
         products = [p for block in self.layers for p in (block.qkv, block.out, block.gate_up, block.down)]
         return sum(p.size for p in (*products, self.head))
 
-    def first(self, count: int) -> Lean:
-        """The body cut after `count` blocks."""
-        return replace(self, layers=self.layers[:count])
+    @property
+    def state_bytes(self) -> int:
+        """Of what is kept of a cell that only some blocks computed."""
+        return 4 * self.embed.shape[1]
+
+    def some(self, blocks: Sequence[int]) -> Lean:
+        """The body of these blocks alone."""
+        return replace(self, layers=tuple(self.layers[i] for i in blocks))
+
+    def trimmed(self, keep: Tensor) -> Lean:
+        """The body that knows of no tokens but these; its logits are [M, K]."""
+        return replace(self, head=self.head.part(keep))
+
+    def say(self, states: Tensor) -> Tensor:
+        """[M, V] what the head makes of states [M, D] between two blocks."""
+        sums = states.numpy()
+        return self._said(sums.copy(), nothing(sums), list(range(len(sums))))[0]
 
     def store(self, slots: int) -> Store:
         return Store(len(self.layers), slots, self.groups, self.width, self.kind)
@@ -86,25 +103,42 @@ class Lean:
         cells = len(feed)
         x = functional.embedding(torch.tensor(feed.token), self.embed).float()  # [Q, D]
         mix(x, feed.soft, lambda token: functional.embedding(token, self.embed))
+        for i, start in enumerate(feed.start):
+            if start:
+                x[i] = torch.from_numpy(feed.partial[feed.slot[i]].state)
         sums, look, block = x.numpy(), self._look(feed), self.layers[0]
         normed = rows(cells, x.shape[1], block.qkv.takes)  # what the products read
         seen = rows(cells, self.heads * self.width, block.out.takes)
         gated = rows(cells, block.down.width, block.down.takes)
-        added = Rows(x[:0], sums[:0], np.ones(0, np.float32), 0)
+        none = nothing(sums)
+        added, now = none, 0  # of the cells that came so far: the first ones
         inner: dict[int, Tensor] = {}
+
+        def norm(first: int, last: int, more: Rows, weight: np.ndarray) -> None:
+            if first < last:
+                here, out = slice(first, last), normed
+                fused.norm(
+                    sums[here], more.flat, more.scale, weight, self.epsilon, out.flat[here], out.scale[here]
+                )
+
         for i, layer in enumerate(self.layers):
-            fused.norm(sums, added.flat, added.scale, layer.norm, self.epsilon, normed.flat, normed.scale)
+            before, now = now, bisect(feed.start, i)
+            norm(0, before, added, layer.norm)
+            norm(before, now, none, layer.norm)
             if i in feed.layers:
                 inner[i] = x[feed.lines]
-            qkv = layer.qkv(normed)
-            look(qkv.flat, qkv.scale, *store.layer(i), seen.flat, seen.scale)
-            added = layer.out(seen)
-            fused.norm(
-                sums, added.flat, added.scale, layer.norm_after, self.epsilon, normed.flat, normed.scale
-            )
-            both = layer.gate_up(normed)
-            fused.gate(both.flat, both.scale, gated.flat, gated.scale, cells)
-            added = layer.down(gated)
+            if not now:
+                continue
+            qkv = layer.qkv(normed.first(now))
+            look(now, qkv.flat, qkv.scale, *store.layer(i), seen.flat, seen.scale)
+            added = layer.out(seen.first(now))
+            norm(0, now, added, layer.norm_after)
+            both = layer.gate_up(normed.first(now))
+            fused.gate(both.flat, both.scale, gated.flat, gated.scale, now)
+            added = layer.down(gated.first(now))
+        if feed.blocks < WHOLE:  # others go on from here
+            norm(0, now, added, self.norm)
+            feed.left, added = sums, none
         logits, hidden = self._said(sums[feed.lines], added, feed.lines)
         if len(self.layers) in feed.layers:
             inner[len(self.layers)] = hidden
@@ -124,9 +158,11 @@ class Lean:
             np.empty((len(feed), self.heads, n), np.float32) for n in (self.width, most, self.width)
         )
 
-        def look(qkv, scale, keys, values, out, scales) -> None:
+        def look(cells, qkv, scale, keys, values, out, scales) -> None:
+            """The first so many cells."""
             attend(
-                qkv, scale, cos, sin, keys, values, slot, table, first, seen, query, scores, sums, out, scales
+                qkv, scale, cos, sin, keys, values, slot[:cells], table, first, seen, query, scores, sums,
+                out, scales,
             )  # fmt: skip
 
         return look
@@ -134,7 +170,7 @@ class Lean:
     def _said(self, sums: np.ndarray, added: Rows, lines: list[int]) -> tuple[Tensor, Tensor]:
         """Logits [M, V] and what the head reads [M, D], of the wanted cells."""
         read = [rows(len(lines), sums.shape[1], kind) for kind in (torch.float32, self.head.takes)]
-        more, scale = added.flat[lines], added.scale[lines]
+        more, scale = (added.flat[lines], added.scale[lines]) if added.cells else (added.flat, added.scale)
         for out in read:
             fused.norm(sums, more, scale, self.norm, self.epsilon, out.flat, out.scale)
             more = more[:0]
@@ -205,6 +241,7 @@ def _taken(model: Any, stock: Stock, precision: str) -> Lean:
     kept = torch.float32 if precision == "fp32" else torch.bfloat16
     embed = inner.embed_tokens.weight.detach().to(kept, copy=True)  # a view would keep the whole file mapped
     head = _moved("int8" if precision == "int4" else precision, model.get_output_embeddings())
+    assert isinstance(head, Plain | Eighth)
     norm, turns = _array(inner.norm.weight), np.tile(_array(inner.rotary_emb.inv_freq), 2)
     model.to("meta")
     return Lean(

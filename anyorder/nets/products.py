@@ -30,6 +30,13 @@ class Rows(NamedTuple):
     scale: np.ndarray
     cells: int
 
+    def first(self, cells: int) -> Rows:
+        """Only so many rows; those behind them may be garbage."""
+        if cells == self.cells:
+            return self
+        here = slice(cells if self.tensor.dtype == torch.uint8 else max(cells, LEAST))
+        return Rows(self.tensor[here], self.flat[here], self.scale[here], cells)
+
 
 def rows(count: int, width: int, dtype: torch.dtype) -> Rows:
     """Room for rows, scale 1; of 8 bits, in two parts."""
@@ -37,6 +44,11 @@ def rows(count: int, width: int, dtype: torch.dtype) -> Rows:
         return of(torch.zeros(count, PARTS, width, dtype=dtype), np.ones((count, PARTS), np.float32), count)
     most = max(count, LEAST)
     return of(torch.zeros(most, width, dtype=dtype), np.ones(most, np.float32), count)
+
+
+def nothing(like: np.ndarray) -> Rows:
+    """No rows."""
+    return of(torch.from_numpy(like[:0]), np.ones(0, np.float32), 0)
 
 
 def of(tensor: Tensor, scale: np.ndarray, count: int) -> Rows:
@@ -70,6 +82,11 @@ class Plain(Product):
             out = functional.linear(x.tensor, self.weight, self.bias)
         return of(out, x.scale, x.cells)
 
+    def part(self, outputs: Tensor) -> Plain:
+        """A copy with these outputs alone."""
+        weight = self.weight.to_dense() if self.packed else self.weight
+        return Plain(weight[outputs], None if self.bias is None else self.bias[outputs])
+
 
 class Eighth(Product):
     """8-bit weights, a scale for each output, times rows of two 8-bit parts each.
@@ -82,22 +99,35 @@ class Eighth(Product):
     takes = torch.uint8
 
     def __init__(self, weight: Tensor, bias: Tensor | None):
-        self.scale = weight.float().abs().amax(1).clamp_(min=1e-12) / 127
-        whole = (weight.float() / self.scale[:, None]).round().to(torch.int8)
-        self.weight = torch.ops.onednn.qlinear_prepack(whole, None)
+        scale = weight.float().abs().amax(1).clamp_(min=1e-12) / 127
+        self._pack((weight.float() / scale[:, None]).round().to(torch.int8), scale, bias)
+
+    def _pack(self, whole: Tensor, scale: Tensor, bias: Tensor | None) -> None:
+        self.weight, self.scale = torch.ops.onednn.qlinear_prepack(whole, None), scale
         self.zero = torch.zeros(len(whole), dtype=torch.int32)
-        self.width, self.size = whole.shape[1], whole.nbytes + self.scale.nbytes
+        self.width, self.size = whole.shape[1], whole.nbytes + scale.nbytes
         self.bias = None if bias is None else bias.float()
 
     def __call__(self, x: Rows) -> Rows:
-        out = torch.ops.onednn.qlinear_pointwise(
-            x.tensor.view(-1, self.width), 1.0, 128, self.weight, self.scale, self.zero, None,
-            1.0, 0, torch.float32, "none", [], "",
-        )  # fmt: skip
-        out = out.view(-1, PARTS, len(self.zero))
+        out = self._times(x.tensor.view(-1, self.width), self.scale).view(-1, PARTS, len(self.zero))
         if self.bias is not None:
             out[:, 0] += self.bias / torch.from_numpy(x.scale[:, :1])
         return of(out, x.scale, x.cells)
+
+    def _times(self, x: Tensor, scale: Tensor) -> Tensor:
+        made: Tensor = torch.ops.onednn.qlinear_pointwise(
+            x, 1.0, 128, self.weight, scale, self.zero, None, 1.0, 0, torch.float32, "none", [], ""
+        )
+        return made
+
+    def part(self, outputs: Tensor) -> Eighth:
+        """A copy with these outputs alone; the whole numbers are read off products with one 1 each."""
+        ones = torch.full((self.width, self.width), 128, dtype=torch.uint8).fill_diagonal_(129)
+        whole = self._times(ones, torch.ones_like(self.scale)).t().to(torch.int8)
+        made = Eighth.__new__(Eighth)
+        bias = None if self.bias is None else self.bias[outputs]
+        made._pack(whole[outputs].contiguous(), self.scale[outputs], bias)
+        return made
 
 
 class Quarter(Product):

@@ -12,9 +12,20 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
 
 ROOT = -1
+WHOLE = 1 << 30  # blocks that a cell went through once a whole net computed it
 BLOCK = 32  # slots that are given to one text while there are enough
+
+
+class Partial(NamedTuple):
+    """How far a cell came that only a net's first blocks computed."""
+
+    blocks: int
+    state: np.ndarray | None  # [D] leaving the last of them; None: it is about to be computed
 
 
 class Slots:
@@ -31,6 +42,7 @@ class Slots:
         self.inside: list[int] = []  # used slots of each block
         self.empty: list[int] = []  # a heap of blocks, lowest first; some may be in use again
         self.holes: list[int] | None = None  # free slots and some in use again; None: no need to know
+        self.partial: dict[int, Partial] = {}  # used slots whose cells are not whole
 
     @property
     def top(self) -> int:
@@ -52,6 +64,11 @@ class Slots:
         self.child[parent, token] = slot
         return slot
 
+    def blocks(self, slot: int) -> int:
+        """How many blocks the slot's cell went through."""
+        kept = self.partial.get(slot)
+        return WHOLE if kept is None else kept.blocks
+
     def hold(self, slot: int) -> None:
         if slot != ROOT:
             self.holders[slot] += 1
@@ -65,6 +82,7 @@ class Slots:
             parent, block = self.parent[slot], slot // BLOCK
             del self.child[parent, self.token[slot]]
             self.used -= 1
+            self.partial.pop(slot, None)
             self.inside[block] -= 1
             if self.holes is not None:
                 self.holes.append(slot)
