@@ -183,7 +183,7 @@ def search(view, before, last, iterations, state):
             whole = weight[:n].sum()
             for i in range(n):
                 token[made], parent[made], prior[made] = after[i], node, weight[i]
-                chance[made] = chance[node] * weight[i] / whole
+                chance[made] = chance[node] * (weight[i] / whole)  # never above its parent's
                 made += 1
             if n:
                 node, depth = made - 1, depth + 1

@@ -78,7 +78,7 @@ def draft(view, before, last, iterations, state):
             known |= n > 0 and parents[i] == place[node] and tokens[i] == after[0]
         if n and not known:
             tokens[made], parents[made] = after[0], place[node]
-            shares[made] = chance[node] * weight[0] / weight[:n].sum()
+            shares[made] = chance[node] * (weight[0] / weight[:n].sum())
             made += 1
     return tokens[:made], parents[:made], shares[:made]
 
