@@ -34,6 +34,7 @@ CARD = Card(
     ),
     departures=(
         "the paper's k is a chain's length; ours is a tree's depth, with running means of its nodes (ours)",
+        "a depth that trees seldom reach gives its tokens as seldom (ours)",
         "a counts tokens that were judged, not all that were proposed: those behind a rejection say nothing",
         "all depths are compared, since measured costs are stairs; the first decrease may not be the peak",
         "decisions are shared by all requests that use the drafter, by its own counts (ours)",
@@ -50,17 +51,20 @@ def fitted(k: float, batch: int = 1, context: int = 64) -> float:
     return (4.859e-5 * batch * context + 1.844e-2 * batch * k + 6.9387) / 1000
 
 
-def tokens(alpha: float, k: int) -> float:
-    """(1 - a^(k+1)) / (1 - a), as the sum that it is, so that a may be 1."""
-    return sum(alpha**i for i in range(k + 1))
+def tokens(alpha: float, k: int, nodes: Sequence[float] = ()) -> float:
+    """(1 - a^(k+1)) / (1 - a), as the sum that it is, so that a may be 1. `nodes`: how many guesses there are
+    at depth 1, 2, ...; less than one is a chance of one."""
+    there = [min(1.0, n) for n in nodes[:k]] or [1.0] * k
+    return 1 + sum(share * alpha**i for i, share in enumerate(there, 1))
 
 
 def best_depth(
-    alpha: float, time: Callable[[int], float], most: int, match: float = 1.0, bias: float = 1.0
-) -> int:
+    alpha: float, time: Callable[[int], float], most: int, match: float = 1.0, bias: float = 1.0,
+    nodes: Sequence[float] = (),
+) -> int:  # fmt: skip
     """The k with the largest goodput; `time(k)` of a run, `match`: how often there is a guess at all,
     `bias`: a factor on k = 0. Of several that are as good the smallest."""
-    goodput = [(match * tokens(alpha, k) + 1 - match) / time(k) for k in range(most + 1)]
+    goodput = [(match * tokens(alpha, k, nodes) + 1 - match) / time(k) for k in range(most + 1)]
     goodput[0] *= bias
     return goodput.index(max(goodput))
 
@@ -99,7 +103,7 @@ def smartspec(setting: Setting, drafter: str, most: int, every: int, bias: float
             cells = 1 + state.match * sum(state.nodes[:k])
             return price(cells, batch, context) + k * share * price(1, batch, context)
 
-        return best_depth(state.alpha, time, most, state.match, bias)
+        return best_depth(state.alpha, time, most, state.match, bias, state.nodes)
 
     def depth_now(context: int) -> int:
         if state.probing or state.drafts % every == 0:
