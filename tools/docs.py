@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import exactness
+
 from anyorder import registry
 from anyorder.card import FAMILIES, KINDS, Card
 from anyorder.cli.main import COMMANDS, overview
@@ -77,6 +79,7 @@ def commands() -> str:
 
 def pages() -> dict[Path, str]:
     made = {ROOT / "docs" / "methods.md": index(), ROOT / "docs" / "commands.md": commands()}
+    made[ROOT / "docs" / "exactness.md"] = exactness.page(NOTE)
     for path in registry.files():
         card = registry.read_card(path)
         if card:
@@ -86,14 +89,14 @@ def pages() -> dict[Path, str]:
 
 
 def main() -> int:
-    stale = []
-    for path, text in pages().items():
+    stale, made = [], pages()
+    for path, text in made.items():
         if not path.exists() or path.read_text() != text:
             stale.append(path)
             if "--check" not in sys.argv:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(text)
-    old = [p for p in (ROOT / "docs" / "methods").glob("*.md") if p not in pages()]
+    old = [p for p in (ROOT / "docs" / "methods").glob("*.md") if p not in made]
     if "--check" in sys.argv and (stale or old):
         names = ", ".join(str(p.relative_to(ROOT)) for p in [*stale, *old])
         print(f"stale documentation: {names}; run: make docs")
