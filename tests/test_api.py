@@ -6,6 +6,7 @@ import pytest
 
 import anyorder
 from anyorder import registry
+from anyorder.bench.suites import QUICK
 from anyorder.errors import UserError
 from anyorder.nets.stock import Stock
 
@@ -18,7 +19,7 @@ def model(tiny_model_folder: Path):
 
 
 ROWS = [name for name, card in registry.cards().items() if card.canvas == "row"]
-NEEDS = {"early_exit": {"layer": 1}}
+NEEDS = {"early_exit": {"layer": 1}, "corpus_lookup": {"corpus": str(QUICK)}}
 
 
 @pytest.fixture(scope="module")
