@@ -18,23 +18,30 @@ from functools import cached_property
 from typing import Any
 
 from anyorder import registry
-from anyorder.card import Setting
+from anyorder.card import Price, Setting
 from anyorder.core.canvas import Canvas
 from anyorder.core.chance import Chance
 from anyorder.core.decode import Request, Watch, decode
 from anyorder.core.types import Net
-from anyorder.engine.cost import known
+from anyorder.engine.cost import facts, known
 from anyorder.errors import UserError
+from anyorder.nets import skipping
 from anyorder.nets.causal import Causal
 from anyorder.nets.graphs import Static
 from anyorder.nets.lean import Lean, lean, plain
-from anyorder.nets.load import first_layers, give_back
+from anyorder.nets.load import give_back, some_layers
 from anyorder.nets.load import load as load_checkpoint
 from anyorder.nets.memory import Memory, parsed, share_of_machine, show
-from anyorder.nets.parts import Exit, first_blocks
+from anyorder.nets.parts import Exit, first_blocks, trimmed
 from anyorder.nets.stock import packs
+from anyorder.quick import NET as QUICK
 from anyorder.shapers import Sampling, compose
 from anyorder.text import Speller, stop_rule
+
+
+def in_4_bits(name: str) -> str:
+    """What the cost of a model's quicker copy is kept under."""
+    return f"{name}, 4-bit copy over its cache"
 
 
 @dataclass
@@ -112,7 +119,14 @@ class Model:
         self.target = Causal(body, self.cache, self._packs(body))
         self.memory: dict[str, Any] = {}  # what drafters keep between requests
         self.cost = known(self.target, name, precision)  # measured by `anyorder bench --cost`, or None
-        self._others: dict[tuple[str, Any], Causal | Exit] = {}
+        quick = known(self.target, in_4_bits(name), precision) if self._has_quick else None
+        self.costs: dict[str, Price] = {} if quick is None else {QUICK: quick}
+        self._others: dict[tuple[Any, ...], Causal | Exit] = {}
+
+    @property
+    def _has_quick(self) -> bool:
+        """Whether a copy of the weights in 4 bits could read the target's cache and be quicker."""
+        return isinstance(self.target.body, Lean) and self.precision != "int4"
 
     def _packs(self, body: Any) -> bool:
         """Whether a stock model reads texts side by side as it reads each alone; says so if it does not."""
@@ -179,7 +193,8 @@ class Model:
         return Setting(
             greedy=greedy, vocab=self.target.vocab, context=self.target.context,
             layers=self.module.config.num_hidden_layers, eos=self.eos,
-            memory=self.memory, cost=self.cost, load=lambda: self.target.load,
+            special=tuple(self.tokenizer.all_special_ids), memory=self.memory, cost=self.cost,
+            costs=self.costs, load=lambda: self.target.load,
             encode=lambda text: list(self.tokenizer(text, add_special_tokens=False)["input_ids"]),
             spelling=self.spelling,
         )  # fmt: skip
@@ -250,32 +265,64 @@ class Model:
         return ids
 
     def net(self, name: str, options: Mapping[str, Any]) -> Net:
-        """A net that a card names: the target, its early exit, or a draft net. Made once."""
+        """A net that a card names: the target, its first blocks ("exit", or "exit:4" for four), some of its
+        blocks, or a draft net. Made once. An option `words` trims its output head to these tokens."""
         if name == "target":
             return self.target
         kind, _, layer = name.partition(":")
-        makers: dict[str, tuple[str, Callable[[Any], Causal | Exit]]] = {
-            "exit": ("layer", self._exit),
-            "draft": ("draft", self._draft),
+        given = {**options, "layer": int(layer)} if layer else options
+        makers: dict[str, tuple[Callable[..., Causal | Exit], tuple[str, ...]]] = {
+            "exit": (self._exit, ("layer",)),
+            "skip": (self._skip, ("skip", "share")),
+            "draft": (self._draft, ("draft",)),
         }
-        option, make = makers[kind]
-        key = (kind, int(layer) if layer else options[option])
+        make, wanted = makers[kind]
+        chosen, words = tuple(given[option] for option in wanted), tuple(given.get("words", ()))
+        key = (kind, chosen, words)
         if key not in self._others:
-            self._others[key] = make(key[1])
+            self._others[key] = make(*chosen, words)
         return self._others[key]
 
-    def _exit(self, layer: int) -> Causal | Exit:
-        body, most = self.target.body, self.module.config.num_hidden_layers
+    def _exit(self, layer: int, words: Sequence[int]) -> Causal | Exit:
+        most = self.module.config.num_hidden_layers
         if not 1 <= layer <= most:
             raise UserError(
                 f"option layer is {layer}; allowed is 1 to {most} for this model; choose one of these"
             )
-        if isinstance(body, Lean):
-            return first_blocks(self.target, body.some(range(layer)), layer, most)
-        short = plain(first_layers(self.module, layer), self.precision)
-        return Causal(short, self.cache, packs="pack" in self.target.can)
+        body = trimmed(self._some(range(layer)), words)
+        if isinstance(self.target.body, Lean):
+            return first_blocks(self.target, body, layer, most)
+        return Causal(body, self.cache, packs="pack" in self.target.can)
 
-    def _draft(self, source: str) -> Causal:
+    def _skip(self, skip: str, share: float, words: Sequence[int]) -> Causal:
+        most = self.module.config.num_hidden_layers
+        if skip == "auto":
+            blocks = skipping.kept(self._skip_facts(share)) or self._calibrated(share)
+        else:
+            blocks = skipping.without(skip, most)
+        return Causal(trimmed(self._some(blocks), words), self.cache, packs="pack" in self.target.can)
+
+    def _skip_facts(self, share: float) -> dict[str, Any]:
+        return {**facts(self.target, self.name, self.precision), "share": share, "as": skipping.FORMAT}
+
+    def _calibrated(self, share: float) -> list[int]:
+        """Blocks whose law is nearest to the target's along a text of its own; kept between starts."""
+        most = self.module.config.num_hidden_layers
+        texts = []
+        for prompt in skipping.PROMPTS:
+            text = self.encode(prompt)
+            texts.append((text, self.generate(text, max_tokens=skipping.LENGTH).token_ids))
+        blocks = skipping.chosen(self._some, texts, most, round(share * most))
+        skipping.keep(self._skip_facts(share), blocks)
+        return blocks
+
+    def _some(self, blocks: Sequence[int]) -> Any:
+        """A body of some of the target's blocks."""
+        if isinstance(self.target.body, Lean):
+            return self.target.body.some(blocks)
+        return plain(some_layers(self.module, blocks), self.precision)
+
+    def _draft(self, source: str, words: Sequence[int]) -> Causal:
         if not source:
             raise UserError("option draft is empty; it names the draft net; give --set draft=MODEL")
         other = load(source, precision=self.precision, memory=self.cache.budget)
@@ -285,7 +332,8 @@ class Model:
                 f"draft net {source} has another vocabulary ({len(theirs)} tokens, not {len(mine)}); "
                 "a draft net shares the target's tokenizer; choose one that does"
             )
-        return Causal(other.target.body, self.cache, packs="pack" in other.target.can)
+        body = trimmed(other.target.body, words)
+        return Causal(body, self.cache, packs="pack" in other.target.can)
 
     # running ---------------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping
 from dataclasses import fields
@@ -33,10 +34,14 @@ def check(plan: Plan) -> None:
 
 def measured(plan: Plan) -> dict[str, Any]:
     """Load the plan's model and measure its cost anew. Raises UserError."""
-    from anyorder.api import load
+    from anyorder.api import in_4_bits, load
+    from anyorder.quick import NET
 
     model = load(plan.model, precision=plan.precision)
-    return figures(model.target, model.name, model.precision)
+    said = figures(model.target, model.name, model.precision)
+    with contextlib.suppress(UserError):  # not every model has one
+        said["quick"] = figures(model.net(NET, {}), in_4_bits(model.name), model.precision)
+    return said
 
 
 def figures(net: Net, name: str, precision: str) -> dict[str, Any]:
@@ -73,6 +78,8 @@ def show(said: Mapping[str, Any], console: Console) -> None:
         for batch, line in by_batch.items():
             table.add_row(str(batch), *(f"{line[k]:.2f}" if k in line else "" for k in cells))
         console.print(table)
+    if "quick" in said:
+        show(said["quick"], console)
     where = f"kept in {said['file']}" if said["file"] else "not kept: the cache folder cannot be written"
     console.print(where, **plain)
 
