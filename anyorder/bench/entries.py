@@ -21,7 +21,7 @@ from anyorder import registry
 from anyorder.card import FAMILIES, Option
 from anyorder.errors import UserError
 
-METHODS = "transformers,prompt_lookup,token_recycling"  # what is compared when nothing is asked for
+METHODS = "transformers,prompt_lookup,token_recycling,auto"  # what is compared when nothing is asked for
 ALL = "all-"  # all-speculative: every method of the family
 THREADS = "OMP_NUM_THREADS"  # torch reads it; a run's command line repeats it
 

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from anyorder.bench.record import Measured
     from anyorder.bench.suites import Prompt
 
-
+LONG = 1024  # tokens of a plain run from which on it is worth measuring what runs cost
 ROWS = (
     "rows, by comma: name or name:option=value, in a value + is a comma; 'mix(a+b)': a batch whose prompts "
-    f"take methods a and b in turn, + only joins; peers: {', '.join(PEERS)}"
+    f"take methods a and b in turn, + only joins; all-speculative: every one; peers: {', '.join(PEERS)}"
 )
 
 
@@ -100,7 +100,11 @@ def _ready(plan: Plan, rows: list[Entry], chosen: list[Prompt], errors: Console)
         with quick_start():
             from anyorder.bench.measure import prepare
 
-            return prepare(plan, rows, chosen)
+            ready = prepare(plan, rows, chosen)
+        if ready.model.cost is None and len(chosen) * plan.max_tokens >= LONG:
+            with errors.status("measuring what runs cost, once for this machine"):
+                ready.model.measure()
+        return ready
     except KeyboardInterrupt:
         errors.print("stopped before the first prompt")
         raise typer.Exit(130) from None

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def generate(
     prompt: Annotated[str, typer.Argument(help="what to continue or answer; - reads standard input")],
     model: Annotated[str, typer.Option(help="short name, hub id, folder or GGUF file")] = "smollm2",
-    method: Annotated[str, typer.Option(help="see: anyorder methods")] = "greedy",
+    method: Annotated[str, typer.Option(help="see: anyorder methods")] = "auto",
     set_: Annotated[list[str] | None, typer.Option("--set", help="an option, name=value; may repeat")] = None,
     max_tokens: Annotated[int, typer.Option(help="most tokens written")] = 128,
     temperature: Annotated[
