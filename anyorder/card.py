@@ -129,6 +129,7 @@ class Setting:
     context: int = 1 << 62  # longest text of the target, tokens
     layers: int = 0  # blocks of the target; 0: not known
     eos: tuple[int, ...] = ()
+    special: tuple[int, ...] = ()  # the tokenizer's tokens that stand for no text
     make: Callable[[str], Any] = lambda spec: None  # a drafter by its spec: name/option=value/option=value
     nets: list[tuple[str, Mapping[str, Any]]] = field(
         default_factory=list

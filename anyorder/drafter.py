@@ -45,6 +45,7 @@ class Drafter:
     draft: Draft
     kind: str = "point"
     look: Reader = nothing
+    layers: tuple[int, ...] = ()  # of the target, whose states `look` reads
     learn: Learn = lambda canvas, trees, seen, paths: None
     close: Callable[[], None] = lambda: None
     net: str = ""

@@ -140,6 +140,10 @@ class Static:
         self.repeats: dict[Shape, Forward | None] = {}  # longest unused first; None: came once so far
         self.pool: Pool | None = None  # recordings hold its addresses
 
+    @property
+    def say(self) -> Callable[[Tensor], Tensor] | None:
+        return self.stock.say
+
     def store(self, slots: int) -> Pool:
         return self.stock.store(slots)
 

@@ -15,7 +15,7 @@ import importlib.util
 import shutil
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -136,10 +136,16 @@ def _convert(file: Path, folder: Path, kind: torch.dtype) -> None:
 
 
 def first_layers(model: Any, count: int) -> Any:
-    """The model cut after `count` blocks, sharing its weights: final norm and output head stay.
+    """The model cut after `count` blocks; see `some_layers`."""
+    return some_layers(model, range(count))
+
+
+def some_layers(model: Any, which: Sequence[int]) -> Any:
+    """The model of these blocks alone, sharing its weights: final norm and output head stay.
 
     Raises UserError if the model has no list of blocks, or too few.
     """
+    count = len(which)
     inner = model.base_model
     blocks = getattr(inner, "layers", None)
     if blocks is None:
@@ -148,17 +154,35 @@ def first_layers(model: Any, count: int) -> Any:
         raise UserError(
             f"{type(model).__name__} has no list of blocks to leave early; use another draft method"
         )
-    if not 1 <= count <= len(blocks):
+    if not 1 <= count <= max(which) + 1 <= len(blocks):
         raise UserError(
             f"option layer is {count}; this model has {len(blocks)} blocks; choose 1 to {len(blocks)}"
         )
     name = next(n for n, child in inner.named_children() if child is blocks)
     short, body = _shallow(model), _shallow(inner)
-    body._modules[name] = nn.ModuleList(blocks[:count])
+    body._modules[name] = nn.ModuleList(blocks[i] for i in which)
     body.config = short.config = copy.deepcopy(model.config)
     body.config.num_hidden_layers = count
+    if kinds := getattr(model.config, "layer_types", None):
+        body.config.layer_types = [kinds[i] for i in which]
     prefix = next(n for n, child in model.named_children() if child is inner)
     short._modules[prefix] = body
+    return short
+
+
+def fewer_words(model: Any, keep: torch.Tensor) -> Any:
+    """The model with only these rows of its output head, the rest shared. Raises UserError if its head is
+    none of its own parts."""
+    head = model.get_output_embeddings()
+    name = next((n for n, child in model.named_children() if child is head), None)
+    if name is None or type(head) is not nn.Linear:
+        raise UserError(f"{type(model).__name__} has no plain output head to trim; use another draft method")
+    part = nn.Linear(head.in_features, len(keep), head.bias is not None, device="meta")
+    part.weight = nn.Parameter(head.weight.detach()[keep], requires_grad=False)
+    if head.bias is not None:
+        part.bias = nn.Parameter(head.bias.detach()[keep], requires_grad=False)
+    short = _shallow(model)
+    short._modules[name] = part
     return short
 
 

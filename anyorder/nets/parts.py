@@ -17,7 +17,11 @@ from anyorder.core.canvas import Canvas
 from anyorder.core.types import Answer, Ask, Commit
 from anyorder.nets.causal import Body, Causal
 from anyorder.nets.feed import Feed
+from anyorder.nets.graphs import Static, static, wanted
+from anyorder.nets.lean import Lean
+from anyorder.nets.load import fewer_words
 from anyorder.nets.slots import WHOLE
+from anyorder.nets.stock import Stock
 
 
 class Exit:
@@ -47,6 +51,18 @@ def first_blocks(whole: Causal, body: Body, blocks: int, most: int) -> Exit:
     return Exit(whole, body, blocks if blocks < most else WHOLE)
 
 
+def trimmed(body: Any, words: Sequence[int]) -> Any:
+    """The body with an output head of these tokens alone; as it is if there are none."""
+    if not words:
+        return body
+    stock = body.stock if isinstance(body, Static) else body
+    keep = torch.tensor(sorted(set(words)), device=getattr(stock, "device", "cpu"))
+    if isinstance(body, Lean):
+        return Trimmed(body.trimmed(keep), keep)
+    short = Stock(fewer_words(stock.model, keep))
+    return Trimmed(static(short) if wanted(short) else short, keep)
+
+
 class Trimmed:
     """A body whose output head has the rows of some tokens only (VocabTrim, arXiv:2506.22694). Its laws are
     laws of all tokens, none of the others having a chance."""
@@ -69,6 +85,10 @@ class Trimmed:
         whole = logits.new_full((len(logits), self.vocab), -torch.inf)
         whole[:, self.keep] = logits
         return whole
+
+    @property
+    def state_bytes(self) -> int:
+        return getattr(self.body, "state_bytes", 0)
 
     @property
     def say(self) -> Any:

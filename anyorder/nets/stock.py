@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -16,6 +17,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from anyorder.nets.feed import Feed
 from anyorder.nets.pool import Layout, Plan, Pool, mix
 
+NORMS = ("norm", "final_layernorm", "final_layer_norm", "ln_f")  # names of the norm before the head
 ATTENTION = "anyorder"  # the name our attention is registered under in transformers
 
 
@@ -169,6 +171,21 @@ class Stock:
         x = embed(token)
         mix(x[0], soft, embed)
         return {"inputs_embeds": x}
+
+    @property
+    def say(self) -> Callable[[Tensor], Tensor] | None:
+        """What the last norm and the head make of states [M, D] between two blocks: logits [M, V]. None: the
+        last norm has an unknown name."""
+        inner = self.model.base_model
+        norm = next((n for name in NORMS if (n := getattr(inner, name, None)) is not None), None)
+        return None if norm is None else partial(self._said, norm)
+
+    def _said(self, norm: nn.Module, states: Tensor) -> Tensor:
+        logits = self.model.get_output_embeddings()(norm(states))
+        self._read = None
+        cap = getattr(self.model.config.get_text_config(), "final_logit_softcapping", None)
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        return logits if cap is None else torch.tanh(logits / cap) * cap
 
     def plain(self, tokens: list[int]) -> Tensor:
         """[N, V] what transformers makes of a text with its own attention and mask, without a cache."""

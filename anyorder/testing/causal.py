@@ -74,7 +74,7 @@ class ToyCausal:
             fed += count
         inner = [torch.cat(parts) for parts in zip(*layers, strict=True)]
         wanted = {i: inner[i] for i in ask.layers}
-        return Answer(torch.cat(logits), tuple(rows), inner[-1], wanted, fed)
+        return Answer(torch.cat(logits), tuple(rows), inner[-1], wanted, fed, lambda x: x @ self.weights.head)
 
     def _run(self, row: Row, text: list[int], tree: Tree, skip: int) -> tuple[Tensor, list[Tensor], int]:
         """Wanted lines of one row: logits, hidden states by layer; and how many cells were run."""

@@ -28,6 +28,7 @@ def toy_nets(card: Card, vocab: int) -> dict[str, Net]:
     target: Net = ToyCausal(0, vocab) if card.canvas == "row" else ToyTwoWay(0, vocab)
     names = {name for other in registry.cards().values() for name in other.nets} - {"target"}
     names = names if card.family == "speculative" else set(card.nets[1:])  # whatever its drafter may be
+    names |= {f"exit:{blocks}" for blocks in (1, 2)}
     others = {name: ToyCausal(0, vocab, blur=0.5) for name in names}
     return {"target": target, **others}
 

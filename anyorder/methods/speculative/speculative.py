@@ -21,8 +21,8 @@ def speculative(canvas: Canvas, drafter: Drafter, rule: Reader, setting: Setting
         while True:
             trees = yield from drafter.draft(canvas)
             trees = fitted(canvas, trees, setting)
-            look = nothing if drafter.quiet(canvas) else drafter.look
-            paths, seen = yield Ask(both(rule, look), guess=trees, why=drafter.why(canvas))  # one run
+            look, layers = (nothing, ()) if drafter.quiet(canvas) else (drafter.look, drafter.layers)
+            paths, seen = yield Ask(both(rule, look), trees, layers=layers, why=drafter.why(canvas))
             drafter.learn(canvas, trees, seen, paths)
             yield Commit(paths)  # accepted guesses and one token of the target's own
     finally:
