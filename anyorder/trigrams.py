@@ -1,7 +1,8 @@
 """What follows two tokens, in a corpus and in the texts written so far, and a search for what may come.
 
 Everything that is done for each run is compiled: a hundred and fifty rounds of the search take less than a
-hundredth of a run of the smallest model.
+hundredth of a run of the smallest model. It stands in one file, because numba's cache of a compiled function
+does not notice changes of what that calls in other files.
 """
 
 from __future__ import annotations
@@ -129,6 +130,7 @@ def _move(keys, after, weight, new_keys, new_after, new_weight):
 # the search -------------------------------------------------------------------------------------------------
 
 LENGTH, C1, C2 = 4, 32.0, 8.0  # tokens of a path with the text's last one, and weights of the bound: ADED's
+PREFIXES = 24  # paths that are drafted, the most visited
 
 
 @njit(cache=True)
@@ -201,3 +203,32 @@ def search(view, before, last, iterations, state):
             score[node] += 1 + gain
             node = parent[node]
     return token[:made], parent[:made], chance[:made], visits[:made]
+
+
+@njit(cache=True)
+def draft(view, before, last, iterations, state):
+    """Token, parent and product of shares of the most visited prefixes, each with its heaviest next token."""
+    token, parent, chance, visits = search(view, before, last, iterations, state)
+    most = 2 * PREFIXES
+    tokens, parents, shares = np.empty(most, np.int64), np.empty(most, np.int64), np.empty(most)
+    after, weight = np.empty(WIDTH, np.int32), np.empty(WIDTH, np.float32)
+    place, made = np.full(len(token), -1, np.int64), 0
+    order = np.argsort(-visits, kind="mergesort")[
+        1 : PREFIXES + 1
+    ]  # a parent is visited first, and comes first
+    for node in order:
+        if visits[node]:
+            tokens[made], parents[made], shares[made] = token[node], place[parent[node]], chance[node]
+            place[node] = made
+            made += 1
+    for node in order[:made]:
+        before_it = token[parent[node]]
+        n = follow(view, before_it << 32 | token[node], after, weight)
+        known = False
+        for i in range(made):
+            known |= n > 0 and parents[i] == place[node] and tokens[i] == after[0]
+        if n and not known:
+            tokens[made], parents[made] = after[0], place[node]
+            shares[made] = chance[node] * (weight[0] / weight[:n].sum())
+            made += 1
+    return tokens[:made], parents[:made], shares[:made]

@@ -8,7 +8,6 @@ trigrams and children that it visited little.
 from weakref import WeakKeyDictionary
 
 import numpy as np
-from numba import njit
 
 from anyorder.card import Card, Option, Setting
 from anyorder.core.canvas import Canvas
@@ -17,7 +16,7 @@ from anyorder.drafter import After, Drafter, by_row
 from anyorder.sizes import best_prefix
 from anyorder.tables import corpus as table_of
 from anyorder.tables import nothing_known
-from anyorder.trigrams import WIDTH, Trigrams, follow, search
+from anyorder.trigrams import PREFIXES, Trigrams, draft
 
 CARD = Card(
     name="aded",
@@ -50,37 +49,8 @@ CARD = Card(
     ),
 )  # fmt: skip
 
-PREFIXES, WINDOW, CAP = 24, 16, 3.0  # the paper's
+WINDOW, CAP = 16, 3.0  # the paper's
 HOLDS = 0.6  # of nodes whose shares multiply to s, s * HOLDS become text (measured, whatever s)
-
-
-@njit(cache=True)
-def draft(view, before, last, iterations, state):
-    """Token, parent and product of shares of the most visited prefixes, each with its heaviest next token."""
-    token, parent, chance, visits = search(view, before, last, iterations, state)
-    most = 2 * PREFIXES
-    tokens, parents, shares = np.empty(most, np.int64), np.empty(most, np.int64), np.empty(most)
-    after, weight = np.empty(WIDTH, np.int32), np.empty(WIDTH, np.float32)
-    place, made = np.full(len(token), -1, np.int64), 0
-    order = np.argsort(-visits, kind="mergesort")[
-        1 : PREFIXES + 1
-    ]  # a parent is visited first, and comes first
-    for node in order:
-        if visits[node]:
-            tokens[made], parents[made], shares[made] = token[node], place[parent[node]], chance[node]
-            place[node] = made
-            made += 1
-    for node in order[:made]:
-        before_it = token[parent[node]]
-        n = follow(view, before_it << 32 | token[node], after, weight)
-        known = False
-        for i in range(made):
-            known |= n > 0 and parents[i] == place[node] and tokens[i] == after[0]
-        if n and not known:
-            tokens[made], parents[made] = after[0], place[node]
-            shares[made] = chance[node] * (weight[0] / weight[:n].sum())
-            made += 1
-    return tokens[:made], parents[:made], shares[:made]
 
 
 def likeliest(

@@ -8,12 +8,12 @@ import pytest
 from anyorder.card import Setting
 from anyorder.core.canvas import Canvas
 from anyorder.core.decode import Request
-from anyorder.drafters.aded import HOLDS, PREFIXES, draft, likeliest
+from anyorder.drafters.aded import HOLDS, likeliest
 from anyorder.drafters.aded import aded as build_drafter
 from anyorder.registry import build
 from anyorder.tables import of_tokens, save
 from anyorder.testing import ToyCausal, greedy_text, play
-from anyorder.trigrams import Trigrams, search
+from anyorder.trigrams import PREFIXES, Trigrams, draft, search
 
 OPTIONS = [{"corpus": "tests/drafters/toy.npz"}, {"nodes": 64, "keep": False}, {"nodes": 1, "iterations": 1}]
 
