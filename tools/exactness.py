@@ -7,8 +7,8 @@ tokens stands before the first difference, tokens per run. Methods may have opti
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
 
 import torch
 
@@ -19,7 +19,6 @@ from anyorder.card import KINDS
 from anyorder.testing import table
 from anyorder.testing.transport import bound
 
-TOKENS = 64
 MEANING = """\
 Every pair of guesses and verifier, proven or refuted by enumeration: a real run, real loop and real rules, on
 nets of three tokens with trees of two levels, followed along every outcome with its exact weight. **text**:
@@ -77,11 +76,17 @@ def page(note: str) -> str:
     ])  # fmt: skip
 
 
-def main(specs: list[str]) -> None:
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("methods", nargs="*", default=table.LOSSY)
+    parser.add_argument("--prompts", type=int, default=1000, help="of the suite at most")
+    parser.add_argument("--tokens", type=int, default=64, help="of each text at most")
+    asked = parser.parse_args()
     model, prompts = anyorder.load(), read_suite("quick")
-    given = {"max_tokens": TOKENS, "temperature": 0}
+    prompts = prompts[:: max(1, len(prompts) // asked.prompts)][: asked.prompts]
+    given = {"max_tokens": asked.tokens, "temperature": 0}
     true = [model.generate(p.text, "greedy", chat=p.chat, **given).token_ids for p in prompts]
-    for spec in specs or table.LOSSY:
+    for spec in asked.methods:
         name, options = registry.parsed(spec)
         made = [model.generate(p.text, name, chat=p.chat, **given, **options) for p in prompts]
         pairs = [(a.token_ids, b) for a, b in zip(made, true, strict=True)]
@@ -95,4 +100,4 @@ def main(specs: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()
