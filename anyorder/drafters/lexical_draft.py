@@ -40,7 +40,8 @@ CARD = Card(
     departures=(
         "the paper commits units unjudged, which is the method lexical_unit; judging them is ours",
         "the paper's thresholds, unit length and placeholder were not found; these are ours",
-        "a model that was not trained on units fills placeholders badly, so few guesses hold",
+        "a model that was not trained on units fills placeholders badly, so few guesses hold (1.03 tokens a "
+        "run on the embedded model)",
     ),
 )  # fmt: skip
 

@@ -34,6 +34,7 @@ CARD = Card(
         "the paper returns its drafts unjudged; here the target judges them (ours)",
         "no n-gram model tells the branches apart, and the law is not sharpened: branches are those that the "
         "mixed cells hold likeliest, one after the other (ours)",
+        "with an ordinary model's early exit few guesses hold (1.06 tokens a run on the embedded model)",
     ),
 )
 
