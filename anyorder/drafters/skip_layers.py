@@ -20,7 +20,7 @@ CARD = Card(
     nets=("target", "skip"),
     options=(
         Option("skip", "auto", "blocks left out, by comma, the first is 0; auto: found once and kept"),
-        Option("share", 0.2, "of the blocks that auto leaves out", low=0.01, high=0.99),
+        Option("share", 0.1, "of the blocks that auto leaves out", low=0.01, high=0.99),
         Option("tokens", 3, "tokens drafted", low=1, high=64),
         Option("draw", "likeliest", "how a token is drafted; sampled ones go with verify=residual",
                choices=("likeliest", "sampled")),

@@ -28,7 +28,7 @@ PROMPTS = (
     "Explain in simple words why the sky is blue.",
     "Write a Python function that returns the n-th Fibonacci number.",
 )
-LENGTH = 48  # tokens that the net writes after each
+LENGTH = 32  # tokens that the net writes after each
 TRIED = 3  # blocks tried in each round
 FORMAT = 1  # of the file and of what is chosen
 
