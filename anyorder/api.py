@@ -285,6 +285,7 @@ class Model:
             "exit": (self._exit, ("layer",)),
             "skip": (self._skip, ("skip", "share")),
             "draft": (self._draft, ("draft",)),
+            QUICK: (self._quick, ()),
         }
         make, wanted = makers[kind]
         chosen, words = tuple(given[option] for option in wanted), tuple(given.get("words", ()))
@@ -304,6 +305,19 @@ class Model:
             return first_blocks(self.target, body, layer, most)
         return Causal(body, self.cache, packs="pack" in self.target.can)
 
+    def _quick(self, words: Sequence[int]) -> Exit:
+        """The weights in 4 bits, over the target's cache. Its cells are never the target's own."""
+        body = None
+        if self._has_quick:
+            body = lean(load_checkpoint(self.name, "int4", "cpu")[0], "int4")
+            give_back()
+        if body is None:
+            raise UserError(
+                f"{self.name} at {self.precision} has no quicker copy of itself in 4 bits; allowed are models "
+                "of the Llama shape on a CPU at fp32, bf16 or int8; choose another drafter"
+            )
+        return Exit(self.target, trimmed(body, words), 0)
+
     def _skip(self, skip: str, share: float, words: Sequence[int]) -> Causal:
         most = self.module.config.num_hidden_layers
         if skip == "auto":
@@ -321,7 +335,7 @@ class Model:
         texts = []
         for prompt in skipping.PROMPTS:
             text = self.encode(prompt)
-            texts.append((text, self.generate(text, max_tokens=skipping.LENGTH).token_ids))
+            texts.append((text, self.generate(text, "greedy", max_tokens=skipping.LENGTH).token_ids))
         blocks = skipping.chosen(self._some, texts, most, round(share * most))
         skipping.keep(self._skip_facts(share), blocks)
         return blocks

@@ -28,6 +28,7 @@ MAY_IMPORT = {  # a folder or module of the package -> what it may import from t
     "trigrams": {"tables"},
     "trees": {"core"},
     "phrases": set(),
+    "quick": {"card", "core", "drafter", "sizes"},
     "methods": {
         "card",
         "core",
@@ -53,6 +54,8 @@ MAY_IMPORT = {  # a folder or module of the package -> what it may import from t
         "tables",
         "trees",
         "trigrams",
+        "phrases",
+        "quick",
     },
     "shapers": {"core"},
     "registry": {"card", "core", "methods", "drafters"},
