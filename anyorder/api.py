@@ -313,8 +313,8 @@ class Model:
             give_back()
         if body is None:
             raise UserError(
-                f"{self.name} at {self.precision} has no quicker copy of itself in 4 bits; allowed are models "
-                "of the Llama shape on a CPU at fp32, bf16 or int8; choose another drafter"
+                f"{self.name} at {self.precision} has no quicker copy of itself in 4 bits; allowed are "
+                "models of the Llama shape on a CPU at fp32, bf16 or int8; choose another drafter"
             )
         return Exit(self.target, trimmed(body, words), 0)
 

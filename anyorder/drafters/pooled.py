@@ -7,6 +7,7 @@ tokens per second by the measured cost of a run.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -30,19 +31,34 @@ CARD = Card(
         Option("nodes", 32, "guesses at most", low=0, high=512),
     ),
     departures=(
-        "a chance is calibrated by counts, with the member's own estimate as if it stood for 30 of them",
+        "a chance is calibrated by counts, with the member's own estimate as if it stood for 30 of them, and "
+        "its odds by how the member did with this text so far",
         "where the cost of a run is not measured, a guess is taken to cost 1/25 of it",
     ),
 )
 
 SLOW = 0.1  # how quickly the pace is forgotten
+DOUBT = 2.0  # guesses that held as expected before a text began
+
+
+@dataclass
+class Luck:
+    """How a member does with one text: guesses that held, over those that were expected to."""
+
+    held: float = DOUBT
+    expected: float = DOUBT
+
+    def odds(self, chance: float) -> float:
+        """The chance, its odds scaled by the luck so far."""
+        odds = self.held * chance
+        return odds / (odds + self.expected * (1.0 - chance))
 
 
 class Pool:
-    """What the members say of one row as it stands, calibrated."""
+    """What the members say of one row as it stands, calibrated by all texts and by this one."""
 
-    def __init__(self, afters: Sequence[After], counts: Counts):
-        self.afters, self.counts = afters, counts
+    def __init__(self, afters: Sequence[After], counts: Counts, luck: Sequence[Luck]):
+        self.afters, self.counts, self.luck = afters, counts, luck
         self.said: dict[tuple[int, ...], list[Ranked]] = {}  # path -> what each member said
 
     def after(self, path: tuple[int, ...]) -> Ranked:
@@ -50,7 +66,7 @@ class Pool:
         surest: dict[int, float] = {}
         for member, ranked in enumerate(said):
             for token, chance in ranked:
-                sure = self.counts.chance((member, chance), chance)
+                sure = self.luck[member].odds(self.counts.chance((member, chance), chance))
                 if sure > surest.get(token, 0.0):
                     surest[token] = sure
         return sorted(surest.items(), key=lambda pair: -pair[1])
@@ -59,7 +75,10 @@ class Pool:
         """The text went on along the path: which of the guesses that were looked at held?"""
         for depth, true in enumerate(path):
             for member, ranked in enumerate(self.said.get(tuple(path[:depth]), ())):
+                luck = self.luck[member]
                 for token, chance in ranked:
+                    luck.held += token == true
+                    luck.expected += self.counts.chance((member, chance), chance)
                     self.counts.add((member, chance), token == true)
 
 
@@ -76,10 +95,12 @@ class Pools:
             )
         self.counts, self.pace = counts, 1.0  # tokens of a run, as of late
         self.pools: WeakKeyDictionary[Canvas, dict[int, Pool]] = WeakKeyDictionary()
+        self.luck: WeakKeyDictionary[Canvas, dict[int, list[Luck]]] = WeakKeyDictionary()
 
     def fresh(self, canvas: Canvas, row: int) -> Pool:
         """The pool of a row as it stands now."""
-        pool = Pool([rank(canvas, row) for rank in self.ranks], self.counts)
+        luck = self.luck.setdefault(canvas, {}).setdefault(row, [Luck() for _ in self.ranks])
+        pool = Pool([rank(canvas, row) for rank in self.ranks], self.counts, luck)
         self.pools.setdefault(canvas, {})[row] = pool
         return pool
 

@@ -35,6 +35,7 @@ class Exit:
         """`blocks`: how many; WHOLE: all that the net has."""
         self.whole, self.body, self.blocks = whole, body, blocks
         self.vocab, self.context, self.can = whole.vocab, whole.context, whole.can
+        self.cell_bytes = whole.cell_bytes
 
     def __call__(self, asks: Sequence[tuple[Ask, Canvas]]) -> list[Answer | Exception | None]:
         return self.whole.run(asks, self.body, self.blocks)

@@ -6,7 +6,7 @@ from anyorder.card import Setting
 from anyorder.core.canvas import Canvas
 from anyorder.core.types import Tree
 from anyorder.drafter import Drafter, by_row
-from anyorder.drafters.pooled import Pool, pooled
+from anyorder.drafters.pooled import Luck, Pool, pooled
 from anyorder.registry import build
 from anyorder.sizes import Counts
 from anyorder.testing import subject
@@ -55,11 +55,12 @@ def test_dear_cells_mean_no_guesses():
 
 def test_calibration_is_by_member_and_chance():
     counts = Counts()
-    pool = Pool([lambda path: [(1, 0.5)], lambda path: [(2, 0.5)]], counts)
+    luck = [Luck(), Luck()]
+    pool = Pool([lambda path: [(1, 0.5)], lambda path: [(2, 0.5)]], counts, luck)
     for _ in range(200):
         pool.after(())
         pool.learn([1, 9])
-    chances = dict(pool.after(()))
+    chances = dict(Pool(pool.afters, counts, [Luck(), Luck()]).after(()))
     assert chances[1] > 0.9
     assert chances[2] < 0.1
 
@@ -74,3 +75,11 @@ def test_pooled_text_needs_no_more_runs_than_prompt_lookup():
     alone, both = (subject(name).run(prompt, 24) for name in ("prompt_lookup", "pooled"))
     assert both.texts == alone.texts
     assert len(both.commits) <= len(alone.commits)
+
+
+def test_luck_with_a_text_scales_the_odds():
+    luck = Luck(held=2.0, expected=6.0)
+    assert luck.odds(0.5) == pytest.approx(0.25)  # odds of 1 become odds of 1/3
+    assert Luck().odds(0.37) == pytest.approx(0.37)
+    assert luck.odds(1.0) == 1.0
+    assert luck.odds(0.0) == 0.0
