@@ -22,6 +22,9 @@ from anyorder.drafter import After
 from anyorder.sizes import Counts, Grown, Price, grow, price_of
 
 NET = "quant"
+NONE = Grown([], [], 1.0, 0.0)
+KNOWN = 3.0  # tokens expected of a run: the drafters know how the text goes on, and the target may judge
+MOST = 16  # guesses of drafters behind a chain
 BUCKET, BUCKETS = 0.25, 12  # margins, in logits, that are told apart
 CLOSE = (0.85, 0.93)  # chances of small margins before any were counted; larger ones are taken for sure
 SURE, SIDE = (
@@ -41,12 +44,14 @@ class Chain:
     worth: float = 1.0  # tokens that the target's run is expected to commit
     seconds: float = 0.0  # of the 4-bit net's runs
     open: bool = True
+    tail: Grown = NONE  # what drafters guess behind the chain
 
     def tree(self, counts: Counts, source: str) -> Tree:
         """The chain, and beside each unsure token the next likeliest."""
         parent = list(range(-1, len(self.token) - 1))
         sides = [d for d, bucket in enumerate(self.bucket) if chance_of(counts, bucket) < SIDE]
-        token = [*self.token, *(self.next[d] for d in sides)]
+        token = [*self.token, *self.tail.token, *(self.next[d] for d in sides)]
+        parent += [p + len(self.token) for p in self.tail.parent]
         return Tree(tuple(token), (*parent, *(d - 1 for d in sides)), source=(source,) * len(token))
 
 
@@ -61,11 +66,16 @@ def write(
     """Let the 4-bit net write behind every live row, with guesses of `afters` inside its runs."""
     chains = [Chain() for _ in canvas.live]
     room = [min(tokens, canvas.prompt + canvas.budget - len(canvas.rows[row]) - 1) for row in canvas.live]
-    cost = price_of(setting, max(len(canvas.rows[row]) for row in canvas.live), NET)[0]
+    length = max(len(canvas.rows[row]) for row in canvas.live)
+    cost, judge = price_of(setting, length, NET)[0], price_of(setting, length)[0]
     for chain, most in zip(chains, room, strict=True):
         chain.open = most > 0
     while any(chain.open for chain in chains):
         inner = [_inside(chain, after, cost, nodes) for chain, after in zip(chains, afters, strict=True)]
+        for chain, grown in zip(chains, inner, strict=True):
+            chain.open = chain.open and not (chain.token and grown.worth > KNOWN)
+        if not any(chain.open for chain in chains):
+            break
         trees = tuple(_behind(chain, grown) for chain, grown in zip(chains, inner, strict=True))
         lengths = [len(chain.token) for chain in chains]
         found = yield Ask(_walk(lengths), guess=trees, net=NET, skip=min(lengths))
@@ -82,7 +92,18 @@ def write(
             chain.open = (
                 len(chain.token) < most and chain.sure >= least and not set(chain.token) & set(setting.eos)
             )
+    for chain, after, row in zip(chains, afters, canvas.live, strict=True):
+        left = canvas.prompt + canvas.budget - len(canvas.rows[row]) - 1 - len(chain.token)
+        if after is not None and chain.token and left > 0:
+            chain.tail = _behind_all(chain, after, judge)
     return chains
+
+
+def _behind_all(chain: Chain, after: After, judge: Price) -> Grown:
+    """Guesses behind a whole chain, as many as pay in the target's run over both."""
+    path = tuple(chain.token)
+    share = chain.worth / chain.sure - 1.0  # so that all counts by what a token behind the chain is worth
+    return grow(lambda more: after((*path, *more)), lambda k: judge(k + len(path)), MOST, share)
 
 
 def _inside(chain: Chain, after: After | None, cost: Price, nodes: int) -> Grown:

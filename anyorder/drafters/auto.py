@@ -7,7 +7,7 @@ guesses of each kind held of late, and by how many other requests share the targ
 """
 
 from collections.abc import Generator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -16,7 +16,7 @@ from anyorder.core.canvas import Canvas
 from anyorder.core.types import Ask, Tree
 from anyorder.drafter import Drafter, Trees
 from anyorder.drafters.merged import led, team
-from anyorder.drafters.pooled import Pools
+from anyorder.drafters.pooled import Luck, Pools
 from anyorder.quick import NET, Chain, learned, write
 from anyorder.sizes import Counts, Grown, Price, grow, price_of
 
@@ -47,7 +47,7 @@ IDLE, REST = (
 )  # in company: after so many runs in a row without an accepted guess, so many without guesses
 INSIDE = 3  # the pool's guesses inside a run of the 4-bit net
 LEAST = 0.4  # the 4-bit net stops when the chance that all its tokens hold is less
-FIRST, STEP = 0.95, 1.3  # of the 4-bit net before it ran: the chance of a token, the tokens of a run
+FIRST, STEP = 0.95, 1.4  # of the 4-bit net before it ran: the chance of a token, the tokens of a run
 SLOW = 0.2  # how quickly its rate is forgotten
 
 
@@ -58,7 +58,9 @@ class State:
     idle: int = 0  # runs in a row without an accepted guess
     rest: int = 0  # runs to come without guesses
     rate: float = 0.0  # tokens per second that the 4-bit net's chains gave; 0: none yet
-    chain: Chain | None = None  # what is judged now
+    chain: Chain | None = None  # of the 4-bit net, which is judged now
+    hoped: float = 0.0  # guesses of the pool's tree that is judged now that were expected to hold
+    truth: Luck = field(default_factory=Luck)  # how such trees do with this text
     quiet: bool = False  # nothing is guessed and nothing learnt
     why: str = ""
 
@@ -86,7 +88,7 @@ def auto(setting: Setting, drafters: str, nodes: int, tokens: int) -> Drafter:
 
     def draft(canvas: Canvas) -> Generator[Ask, Any, Trees]:
         state = states.setdefault(canvas, State())
-        state.chain, state.quiet = None, True
+        state.chain, state.hoped, state.quiet = None, 0.0, True
         rows = [len(canvas.rows[row]) for row in canvas.live]
         cost, others = price_of(setting, max(rows))
         others += len(rows) - 1
@@ -103,10 +105,12 @@ def auto(setting: Setting, drafters: str, nodes: int, tokens: int) -> Drafter:
             inner = price_of(setting, rows[0], NET)[0]
             rate = state.rate or first_rate(inner, cost, tokens)
             state.why += f"; 4-bit net: {rate:.0f} tokens/s"
-            if rate > grown[0].worth / grown[0].seconds:
+            hoped = (grown[0].worth - 1) * state.truth.held / state.truth.expected
+            if rate > (1 + hoped) / grown[0].seconds:
                 after = [ready[0].after]
                 (state.chain,) = yield from write(canvas, setting, margins, after, tokens, LEAST, INSIDE)
                 return (state.chain.tree(margins, NET),)
+        state.hoped = sum(g.worth - 1 for g in grown)
         return tuple(Tree(tuple(g.token), tuple(g.parent), source=(CARD.name,) * len(g.token)) for g in grown)
 
     def learn(canvas: Canvas, trees: Trees, seen: Any, paths: Any) -> None:
@@ -118,6 +122,9 @@ def auto(setting: Setting, drafters: str, nodes: int, tokens: int) -> Drafter:
             state.rate += (SLOW if state.rate else 1.0) * (rate - state.rate)
         if state.quiet:
             return
+        if state.hoped:
+            state.truth.held += sum(len(path) - 1 for path in paths)
+            state.truth.expected += state.hoped
         pools.learn(canvas, paths)
         for member, lines in zip(members, seen, strict=True):
             member.learn(canvas, trees, lines, paths)

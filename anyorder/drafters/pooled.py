@@ -38,6 +38,7 @@ CARD = Card(
 )
 
 SLOW = 0.1  # how quickly the pace is forgotten
+SOBER = 0.8  # of the odds of a guess, since only the likeliest are taken
 DOUBT = 2.0  # guesses that held as expected before a text began
 
 
@@ -49,8 +50,9 @@ class Luck:
     expected: float = DOUBT
 
     def odds(self, chance: float) -> float:
-        """The chance, its odds scaled by the luck so far."""
-        odds = self.held * chance
+        """The chance, its odds scaled by the luck so far, and soberly: the best of many look better than
+        they are."""
+        odds = SOBER * self.held * chance
         return odds / (odds + self.expected * (1.0 - chance))
 
 

@@ -6,7 +6,7 @@ from anyorder.card import Setting
 from anyorder.core.canvas import Canvas
 from anyorder.core.types import Tree
 from anyorder.drafter import Drafter, by_row
-from anyorder.drafters.pooled import Luck, Pool, pooled
+from anyorder.drafters.pooled import SOBER, Luck, Pool, pooled
 from anyorder.registry import build
 from anyorder.sizes import Counts
 from anyorder.testing import subject
@@ -79,7 +79,7 @@ def test_pooled_text_needs_no_more_runs_than_prompt_lookup():
 
 def test_luck_with_a_text_scales_the_odds():
     luck = Luck(held=2.0, expected=6.0)
-    assert luck.odds(0.5) == pytest.approx(0.25)  # odds of 1 become odds of 1/3
-    assert Luck().odds(0.37) == pytest.approx(0.37)
+    assert luck.odds(0.5) == pytest.approx(SOBER / (SOBER + 3))  # odds of 1 become odds of a third, soberly
+    assert Luck().odds(0.37) == pytest.approx(0.37 * SOBER / (0.37 * SOBER + 0.63))
     assert luck.odds(1.0) == 1.0
     assert luck.odds(0.0) == 0.0
