@@ -31,7 +31,7 @@ CARD = Card(
     options=(
         Option("drafters", "prompt_lookup,token_recycling", "names of drafters that rank, by comma"),
         Option("nodes", 32, "guesses in a run at most; 0: plain decoding", low=0, high=512),
-        Option("tokens", 16, "tokens that the 4-bit net writes at most; 0: it is not used", low=0, high=64),
+        Option("tokens", 10, "tokens that the 4-bit net writes at most; 0: it is not used", low=0, high=64),
     ),
     departures=(
         "the 4-bit net is used for a request that is alone, if its costs were measured "
