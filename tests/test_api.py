@@ -32,6 +32,8 @@ def test_every_exact_method_writes_the_plain_loop_s_text(
     model, tiny_model_folder, greedy: str, method: str
 ) -> None:
     options = {"draft": str(tiny_model_folder)} if method == "draft_model" else NEEDS.get(method, {})
+    if any(o.name == "drafter" and o.default == "early_exit" for o in registry.card(method).options):
+        options = {"drafter": "early_exit/layer=1"}  # the tiny model has few blocks
     result = model.generate(TEXT, method, max_tokens=24, **options)
     assert result.text == greedy
     assert result.runs <= 24

@@ -25,7 +25,7 @@ CARD = Card(
     exact=True,
     kind="point",
     summary="the target's own weights in 4 bits guess a chain, over the target's cache",
-    cost="1 target run per commit, up to 1 + 2 * tokens cells; runs of the 4-bit net",
+    cost="1 target run per commit, up to 17 + 2 * tokens cells; runs of the 4-bit net",
     nets=("target", "quant"),
     options=(
         Option("tokens", 12, "tokens drafted at most", low=1, high=64),

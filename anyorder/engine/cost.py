@@ -212,9 +212,7 @@ class Grid:
                     del spent[point]
 
     def again(self, point: Point) -> bool:
-        """Time a point once more, right after a run like it, as runs follow each other in decoding; False if
-        it was put off."""
-        self.run(self.asks[point])
+        """Time a point once more; False if it was put off."""
         seconds = self.run(self.asks[point])
         if seconds is not None:
             self.took[point].append(seconds)

@@ -86,7 +86,9 @@ def test_the_command(capsys, tiny_model_folder, tmp_path):
     out, err = capsys.readouterr()
     assert not ended.value.code
     said = json.loads(out.splitlines()[-1])
-    assert said.keys() == {"cost", "net", "precision", "hardware", "versions", "file"}
+    assert said.keys() == {"cost", "net", "precision", "hardware", "versions", "file", "quick"}
+    assert said["quick"].keys() == said.keys() - {"quick"}
+    assert "4-bit copy" in said["quick"]["net"]
     assert said["cost"][0].keys() == {"k", "batch", "context", "ms"}
     assert said["net"] == str(tiny_model_folder)
     assert json.loads((tmp_path / "out" / "cost.json").read_text()) == said

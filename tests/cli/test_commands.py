@@ -104,7 +104,10 @@ def test_a_trace_says_what_was_guessed_and_accepted(capsys, tiny_model_folder: P
         (["generate", " "], "the prompt is empty"),
         (["generate", "x", "--method", "tokenrecycling"], "did you mean 'token_recycling'"),
         (["generate", "x", "--set", "nodes"], "allowed is name=value"),
-        (["generate", "x", "--set", "nodes=3"], "method greedy has no option 'nodes'; its options: none"),
+        (
+            ["generate", "x", "--method", "greedy", "--set", "nodes=3"],
+            "method greedy has no option 'nodes'; its options: none",
+        ),
         (["generate", "x", "--method", "lookahead", "--set", "window=many"], "option window is 'many'"),
         (["generate", "x", "--set", "top_p=2"], "option top_p is '2'"),
         (["generate", "x", "--max-tokens", "ten"], "--max-tokens"),
