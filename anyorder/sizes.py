@@ -78,7 +78,8 @@ def grow(after: Callable[[tuple[int, ...]], Ranked], cost: Price, most: int, sha
     heap: list[tuple[float, int, int, int, tuple[int, ...]]] = []
     worth = 1.0
     best, size, at_best = (share + worth) / cost(1), 0, worth
-    _offer(heap, after(()), 1.0, -1, ())
+    least = max(LEAST, best * (cost(2) - cost(1)))  # what is worth less, and all behind it, cannot pay
+    _offer(heap, after(()), 1.0, -1, (), least)
     while heap and len(token) < most:
         minus, _, guess, node, path = heapq.heappop(heap)
         token.append(guess)
@@ -90,17 +91,19 @@ def grow(after: Callable[[tuple[int, ...]], Ranked], cost: Price, most: int, sha
         elif len(token) - size >= PATIENCE:
             break
         longer = (*path, guess)
-        _offer(heap, after(longer), -minus, len(token) - 1, longer)
+        _offer(heap, after(longer), -minus, len(token) - 1, longer, least)
     return Grown(token[:size], parent[:size], at_best, cost(1 + size))
 
 
-def _offer(heap: list[Any], ranked: Ranked, worth: float, node: int, path: tuple[int, ...]) -> None:
+def _offer(
+    heap: list[Any], ranked: Ranked, worth: float, node: int, path: tuple[int, ...], least: float
+) -> None:
     """Put children into the heap; together they are worth no more than their parent."""
     left = 1.0
     for guess, said in ranked:
         chance = min(said, left)
         left -= chance
-        if worth * chance >= LEAST:
+        if worth * chance >= least:
             heapq.heappush(heap, (-worth * chance, len(path), guess, node, path))
         if left <= 0:
             break

@@ -89,19 +89,21 @@ def auto(setting: Setting, drafters: str, nodes: int, tokens: int) -> Drafter:
     def draft(canvas: Canvas) -> Generator[Ask, Any, Trees]:
         state = states.setdefault(canvas, State())
         state.chain, state.hoped, state.quiet = None, 0.0, True
+        if state.rest:
+            state.rest, state.why = state.rest - 1, "no guesses: none held of late"
+            return (Tree(),) * len(canvas.live)
         rows = [len(canvas.rows[row]) for row in canvas.live]
         cost, others = price_of(setting, max(rows))
         others += len(rows) - 1
         share = others * pools.pace
-        if state.rest or not pays(cost, share, nodes):
-            state.why = "no guesses: none held of late" if state.rest else "no guesses: none would pay"
-            state.rest = max(0, state.rest - 1)
+        if not pays(cost, share, nodes):
+            state.why = "no guesses: none would pay"
             return (Tree(),) * len(rows)
         state.quiet = False
         ready = [pools.fresh(canvas, row) for row in canvas.live]
         grown = [grow(pool.after, cost, nodes, share) for pool in ready]
         state.why = said(grown[0], cost, drafters)
-        if quick and not others:
+        if quick and not others and canvas.generated():  # the first run tells who else is there
             inner = price_of(setting, rows[0], NET)[0]
             rate = state.rate or first_rate(inner, cost, tokens)
             state.why += f"; 4-bit net: {rate:.0f} tokens/s"

@@ -94,7 +94,7 @@ class Causal:
         self.state_bytes: int = getattr(body, "state_bytes", 0)
         self.held: dict[int, Held] = {}
         self.left: dict[int, int] = {}  # when a text became idle -> its last slot
-        self.load = Load()
+        self.judged = (1, 1)  # asks and lines of the last run
         self.store: Any = None
         self.forget()
 
@@ -158,6 +158,13 @@ class Causal:
     def used(self) -> int:
         """Bytes of all cells held."""
         return self.slots.used * self.cell_bytes + len(self.slots.partial) * self.state_bytes
+
+    @property
+    def load(self) -> Load:
+        """All who are being decoded, as if each took as many lines of a run as those of the last one."""
+        asks, lines = self.judged
+        requests = max(1, len(self.held))
+        return Load(requests, lines * requests // asks)
 
     def idle(self) -> int | None:
         return next(iter(self.left), None)
@@ -327,7 +334,7 @@ class Causal:
         feed.lines = sorted(set(lines))
         feed.layers = sorted({layer for i in asked for layer in asks[i].layers})
         if feed.blocks == WHOLE:
-            self.load = Load(len(asked), len(feed))
+            self.judged = (max(1, len(asked)), max(1, len(lines)))
         answers: list[Answer | Exception | None] = [
             part if isinstance(part, Exception) else None for _, part in sorted(parts.items())
         ]
