@@ -23,8 +23,8 @@ FILES = [p for p in [*registry.HERE.glob("methods/*/*.py"), *registry.HERE.glob(
 def test_cards_read_are_the_modules_own(path):
     dotted = ".".join(path.relative_to(registry.HERE.parent).with_suffix("").parts)
     module = importlib.import_module(dotted)
-    assert registry.read_card(path) == module.CARD == registry.card(path.stem)
-    parameters = list(inspect.signature(registry.builder(path.stem)).parameters)
+    assert registry.read_card(path) == module.CARD == registry.card(path.stem.rstrip("_"))
+    parameters = list(inspect.signature(registry.builder(path.stem.rstrip("_"))).parameters)
     assert parameters == ["setting", *(option.name for option in module.CARD.options)]
 
 
@@ -32,7 +32,7 @@ def test_every_file_has_one_name():
     assert len(FILES) == len({p.stem for p in FILES}) > 10
     assert [p.stem for p in FILES if p.parent.name != "drafters"] != []
     for path in FILES:
-        kind = registry.card(path.stem).kind
+        kind = registry.card(path.stem.rstrip("_")).kind
         assert bool(kind) == (path.parent.name == "drafters")
 
 

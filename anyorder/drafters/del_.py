@@ -1,5 +1,4 @@
-"""DEL (Entezari Zarch et al. 2025, arXiv:2504.05598): the exit layer and the draft's length follow what the
-early layers would have said.
+"""DEL (Entezari Zarch et al. 2025, arXiv:2504.05598): exit layer and length follow the layers' own words.
 
 After each run of the target, its output head reads the states between the blocks as well: the *shadow tokens*
 of every exit, beside what the target said. How often they agree, lately, tells how long a draft from each
@@ -20,14 +19,11 @@ from anyorder.core.types import Answer, Ask, chain
 from anyorder.drafter import Drafter, Trees
 
 CARD = Card(
-    name="del",
-    family="speculative",
+    name="del", family="speculative",
     paper="arXiv:2504.05598",
-    exact=True,
-    kind="point",
+    exact=True, kind="point",
     summary="early exit whose layer and length follow what the layers would have said",
-    cost="1 target run per commit, up to 1 + tokens cells; a run of the first blocks for each token drafted, "
-    "and the output head over every exit's states",
+    cost="1 target run per commit, up to 1 + tokens cells; first blocks for each token, the head for each exit",
     options=(
         Option("exits", (), "blocks after which a draft may leave; none given: every fourth of the model"),
         Option("tokens", 17, "tokens drafted at most", low=1, high=64),
@@ -112,10 +108,10 @@ def del_(setting: Setting, exits: tuple[int, ...], tokens: int, decay: float, dr
         raise ValueError(f"option exits is {exits}; allowed is 1 to {deep - 1} for this model; choose some")
     setting.nets.extend((f"exit:{e}", {}) for e in exits)
     drawn = draw == "sampled" and not setting.greedy
-    books: WeakKeyDictionary[Canvas, dict[int, Book]] = WeakKeyDictionary()
+    books: WeakKeyDictionary[Canvas, Book] = WeakKeyDictionary()
 
-    def book(canvas: Canvas, row: int) -> Book:
-        return books.setdefault(canvas, {}).setdefault(row, Book(exits))
+    def book(canvas: Canvas) -> Book:
+        return books.setdefault(canvas, Book(exits))
 
     def read(answer: Answer, chance: Chance) -> list[tuple[int, torch.Tensor, float]]:
         """The token after each row's newest guess, its law, and how sure it is."""
@@ -130,21 +126,26 @@ def del_(setting: Setting, exits: tuple[int, ...], tokens: int, decay: float, dr
         return found
 
     def draft(canvas: Canvas) -> Generator[Ask, Any, Trees]:
-        (row,) = canvas.live  # no speculative method has several
-        now, sure = book(canvas, row), 1.0
-        path: list[int] = []
-        laws: list[torch.Tensor] = []
-        while len(path) < now.most and sure >= now.doubt:
-            ask = Ask(read, (chain(path),), net=f"exit:{exits[now.exit]}", skip=len(path))
-            ((token, law, sure),) = yield ask
-            path, laws = [*path, token], [*laws, law]
-        return (chain(path, torch.stack(laws) if drawn and laws else None, CARD.name),)
+        now = book(canvas)
+        paths: list[list[int]] = [[] for _ in canvas.live]
+        laws: list[list[torch.Tensor]] = [[] for _ in canvas.live]
+        going = [now.most > 0] * len(paths)
+        while any(going):
+            skip, trees = min(map(len, paths)), tuple(map(chain, paths))
+            found = yield Ask(read, trees, net=f"exit:{exits[now.exit]}", skip=skip)
+            for i, (token, law, sure) in enumerate(found):
+                if going[i]:
+                    paths[i].append(token)
+                    laws[i].append(law)
+                    going[i] = len(paths[i]) < now.most and sure >= now.doubt
+        stacked = [torch.stack(q) if drawn and q else None for q in laws]
+        return tuple(chain(path, q, CARD.name) for path, q in zip(paths, stacked, strict=True))
 
     def learn(canvas: Canvas, trees: Trees, seen: Any, paths: Sequence[Sequence[int]]) -> None:
-        for row, tree, mine, path in zip(canvas.live, trees, seen or (), paths):
+        for tree, mine, path in zip(trees, seen or (), paths):
             if len(mine.true) == len(tree) + 1:
-                book(canvas, row).add(mine, min(len(path), len(mine.true)), decay)
-                book(canvas, row).choose(exits, deep, tokens)
+                book(canvas).add(mine, min(len(path), len(mine.true)), decay)
+                book(canvas).choose(exits, deep, tokens)
 
     kind = "chain" if drawn else "point"
     return Drafter(draft, kind, look=shadows(exits), layers=exits, learn=learn)

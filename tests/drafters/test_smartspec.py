@@ -230,7 +230,7 @@ def test_a_members_lines_are_its_own_when_the_tree_is_cut():
         next(flow)
     cut = Tree((5, 6, 8, 9), (-1, 0, 0, -1))  # 7 is gone
     lines = np.array([10, 15, 16, 18, 19])  # after the text's end, 5, 6, 8, 9
-    drafter.learn(canvas, (cut,), [[lines], [lines]], [[5, 1]])
+    drafter.learn(canvas, (cut,), ([lines], ([lines], None)), [[5, 1]])
     assert got["a"][0].token == (5, 6)
     assert got["a"][1] == [10, 15, 16]
     assert got["b"][0].token == (5, 8, 9)
