@@ -23,7 +23,7 @@ CARD = Card(
     paper="arXiv:2504.05598",
     exact=True, kind="point",
     summary="early exit whose layer and length follow what the layers would have said",
-    cost="1 target run per commit, up to 1 + tokens cells; first blocks for each token, the head for each exit",
+    cost="1 target run per commit, up to 1 + tokens cells; blocks for each token, head for each exit",
     options=(
         Option("exits", (), "blocks after which a draft may leave; none given: every fourth of the model"),
         Option("tokens", 17, "tokens drafted at most", low=1, high=64),
@@ -33,8 +33,7 @@ CARD = Card(
     ),
     departures=(
         "every fourth block is an exit (ours), not all: each costs a product with the output head",
-        "nothing is drafted where gamma = 0; the released code then drafts up to the cap",
-        "no statistics are taken over the prompt",
+        "nothing is drafted where gamma = 0 (released code: up to the cap); no statistics over the prompt",
         "statistics start from one half of a match and of a mismatch, sure by 3/4 and 1/4 (ours)",
         "the target's run starts below the first exit for every cell, so that all exits have states",
     ),
