@@ -77,6 +77,7 @@ class Card:
     exact: bool
     summary: str
     cost: str
+    headline: str = ""  # what the paper reports
     nets: tuple[str, ...] = ("target",)
     options: tuple[Option, ...] = ()
     departures: tuple[str, ...] = ()

@@ -24,6 +24,7 @@ CARD = Card(
     exact=True,
     kind="point",
     summary="copies what most often followed the same words in a corpus",
+    headline="1.62x to 2.36x on 7B and 13B models (REST's abstract)",
     cost="1 target run per commit, up to 1 + nodes cells",
     options=(
         Option("corpus", "", "a .txt, .jsonl or .npz file with texts of the domain", needed=True),

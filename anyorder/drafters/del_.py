@@ -20,9 +20,9 @@ from anyorder.drafter import Drafter, Trees
 
 CARD = Card(
     name="del", family="speculative",
-    paper="arXiv:2504.05598",
-    exact=True, kind="point",
+    paper="arXiv:2504.05598", exact=True, kind="point",
     summary="early exit whose layer and length follow what the layers would have said",
+    headline="2.16x to 2.50x over plain decoding, up to 0.27x over the best fixed setting",
     cost="1 target run per commit, up to 1 + tokens cells; blocks for each token, head for each exit",
     options=(
         Option("exits", (), "blocks after which a draft may leave; none given: every fourth of the model"),
@@ -32,7 +32,7 @@ CARD = Card(
                choices=("likeliest", "sampled")),
     ),
     departures=(
-        "every fourth block is an exit (ours), not all: each costs a product with the output head",
+        "every fourth block is an exit (ours): each costs a product with the output head",
         "nothing is drafted where gamma = 0 (released code: up to the cap); no statistics over the prompt",
         "statistics start from one half of a match and of a mismatch, sure by 3/4 and 1/4 (ours)",
         "the target's run starts below the first exit for every cell, so that all exits have states",

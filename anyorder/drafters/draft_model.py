@@ -21,6 +21,7 @@ CARD = Card(
     exact=True,
     kind="point",
     summary="a smaller net with the same tokenizer guesses a chain",
+    headline="2x to 3x (T5-XXL, Chinchilla 70B)",
     cost="1 target run per commit, 1 + tokens cells; `tokens` runs of the draft net",
     nets=("target", "draft"),
     options=(

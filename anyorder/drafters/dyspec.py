@@ -19,6 +19,7 @@ CARD = Card(
     exact=True,
     kind="distinct",
     summary="grows the tree where the draft net itself expects to be accepted",
+    headline="68M drafting for Llama-2-7B: 3.15x on C4 at temperature 0, 2.20x at 0.6",
     cost="1 target run per commit, up to 1 + nodes cells; a run of the draft net for each node that has "
          "children (grow=greedy) or each level of the tree (grow=threshold)",
     options=(

@@ -19,6 +19,7 @@ CARD = Card(
     exact=True,
     kind="point",
     summary="iterates a block of guesses to its fixed point",
+    headline="ancestor of Lookahead; no figure of its own here",
     cost="1 target run per commit, 1 + nodes cells",
     options=(Option("nodes", 5, "tokens of the block", low=1, high=512),),
     departures=("the block slides: accepted tokens leave it, new guesses repeat its last token (ours)",),

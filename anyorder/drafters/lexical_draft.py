@@ -30,6 +30,7 @@ CARD = Card(
     exact=True,
     kind="point",
     summary="placeholders behind text and guesses predict the next unit, which is judged one run later",
+    headline="33 % speed-up on text with a model trained on units (as the lossy method)",
     cost="1 target run per commit, up to unit * unit cells",
     options=(
         Option("unit", 3, "tokens that a run may commit, at most", low=2, high=16),

@@ -24,6 +24,7 @@ CARD = Card(
     exact=True,
     kind="point",
     summary="harvests n-grams from Jacobi iterates that run beside the text",
+    headline="1.5x to 2.3x on one GPU",
     cost="1 target run per commit, up to 1 + (window + guesses) * (ngram - 1) cells",
     options=(
         Option("window", 3, "future positions iterated", low=1, high=128),

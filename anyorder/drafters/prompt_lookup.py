@@ -26,6 +26,7 @@ CARD = Card(
     exact=True,
     kind="point",
     summary="copies what followed the same words earlier in the text",
+    headline="about 2.4x on input-grounded tasks, 2x to 4x range",
     cost="1 target run per commit, up to 1 + nodes cells",
     options=(
         Option("ngram", 3, "longest suffix looked up, tokens", low=1, high=64),

@@ -25,6 +25,7 @@ CARD = Card(
     exact=True,
     kind="point",
     summary="the target's own weights in 4 bits guess a chain, over the target's cache",
+    headline="up to 2.7x over bf16 on CPUs, multi-level (from memory)",
     cost="1 target run per commit, up to 17 + 2 * tokens cells; runs of the 4-bit net",
     nets=("target", "quant"),
     options=(

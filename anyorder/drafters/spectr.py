@@ -26,6 +26,7 @@ CARD = Card(
     exact=True,
     kind="iid",
     summary="several sequences drawn independently from a net, judged by k_seq",
+    headline="2.13x over plain decoding, 1.37x over one draft (PaLM-2)",
     cost="1 target run per commit, up to 1 + sequences * length cells; `length` runs of the drafter's net",
     options=(
         Option("drafter", "early_exit", "whose net drafts: early_exit, draft_model, ... with its options"),

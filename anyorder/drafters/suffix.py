@@ -23,6 +23,7 @@ CARD = Card(
     exact=True,
     kind="point",
     summary="a suffix automaton of the texts so far: what followed the longest repeated phrase",
+    headline="SAM-Decoding and SuffixDecoding: about 1.8x to 2.3x with their best settings (from memory)",
     cost="1 target run per commit, up to 1 + nodes cells",
     options=(
         Option("shape", "chain", "what followed the latest place, or what followed most often",

@@ -22,6 +22,7 @@ CARD = Card(
     exact=True,
     kind="point",
     summary="several branches from one run of a draft net for each depth, whose cell mixes their last tokens",
+    headline="none: the paper does not draft with it",
     cost="1 target run per commit, up to 1 + drafts * tokens cells; `tokens` runs of the draft net",
     options=(
         Option("drafter", "early_exit", "whose net drafts; with options as in early_exit/layer=6"),

@@ -20,6 +20,7 @@ CARD = Card(
     exact=True,
     kind="point",
     summary="another drafter, its net's output head cut down to frequent tokens",
+    headline="14 to 19 % on drafters of Llama-3 on Spec-Bench",
     cost="1 target run per commit; the inner drafter's runs, with a head of `keep` rows",
     options=(
         Option("drafter", "early_exit", "whose net is trimmed: early_exit, ... with its options"),

@@ -19,6 +19,7 @@ CARD = Card(
     paper="arXiv:2405.18400",
     exact=False,
     summary="several continuations from one run for each position, whose cell mixes their last tokens",
+    headline="2.44x faster than nucleus sampling for 3 drafts",
     cost="1 target run per token",
     options=(
         Option("drafts", 3, "continuations, best first", low=1, high=64),

@@ -20,6 +20,7 @@ CARD = Card(
     paper="arXiv:2405.15208",
     exact=False,
     summary="placeholders behind the text are filled in the same run, for as long as the model is sure",
+    headline="33 % speed-up on text without measured loss, with a model trained on units",
     cost="1 target run per commit, up to 2 * unit - 1 cells",
     options=(
         Option("unit", 4, "tokens of a unit, at most", low=1, high=32),

@@ -31,6 +31,7 @@ CARD = Card(
     paper="arXiv:2505.18629",
     exact=False,
     summary="judges a draft by what the target says of it before and after it has read it (lossy)",
+    headline="5 to 15 % on top of exact or typical verification",
     cost="1 target run per commit, the cells of the draft, twice, and those of reflection and prefix",
     options=(
         Option("drafter", "prompt_lookup", "who guesses, with its options: name/option=value"),
