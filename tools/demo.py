@@ -10,8 +10,8 @@ import subprocess
 import sys
 
 PROMPT = "Write a short story about a lighthouse keeper who finds a message in a bottle."
-METHODS = ["greedy", "prompt_lookup", "token_recycling", "merged", "beam"]
-BENCH = "transformers,prompt_lookup,token_recycling,merged,lookahead,jacobi"
+METHODS = ["greedy", "prompt_lookup", "token_recycling", "auto", "beam"]
+BENCH = "transformers,prompt_lookup,token_recycling,suffix,lookahead,auto"
 
 
 def anyorder(*arguments: str) -> None:
