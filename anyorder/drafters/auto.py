@@ -105,7 +105,7 @@ def auto(setting: Setting, drafters: str, nodes: int, tokens: int) -> Drafter:
         state.why = said(grown[0], cost, drafters)
         if quick and not others and canvas.generated():  # the first run tells who else is there
             inner = price_of(setting, rows[0], NET)[0]
-            rate = state.rate or first_rate(inner, cost, tokens)
+            rate = state.rate = state.rate or first_rate(inner, cost, tokens)
             state.why += f"; 4-bit net: {rate:.0f} tokens/s"
             hoped = (grown[0].worth - 1) * state.truth.held / state.truth.expected
             if rate > (1 + hoped) / grown[0].seconds:
@@ -121,7 +121,7 @@ def auto(setting: Setting, drafters: str, nodes: int, tokens: int) -> Drafter:
             learned(margins, state.chain, paths[0])
             cost = price_of(setting, len(canvas.rows[0]))[0]
             rate = len(paths[0]) / (state.chain.seconds + cost(1 + len(trees[0])))
-            state.rate += (SLOW if state.rate else 1.0) * (rate - state.rate)
+            state.rate += SLOW * (rate - state.rate)
         if state.quiet:
             return
         if state.hoped:
