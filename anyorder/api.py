@@ -127,7 +127,7 @@ class Model:
         """Measure what runs of the target and of its copy in 4 bits cost, and keep it for this machine: some
         15 seconds each, the first time. Methods size their guesses by it. Raises UserError."""
         self.cost = load_or_measure(self.target, self.name, self.precision)
-        if self._has_quick:
+        with contextlib.suppress(UserError):  # not every model has one
             quick = self.net(QUICK, {})
             self.costs = {QUICK: load_or_measure(quick, in_4_bits(self.name), self.precision)}
 
@@ -309,7 +309,8 @@ class Model:
         """The weights in 4 bits, over the target's cache. Its cells are never the target's own."""
         body = None
         if self._has_quick:
-            body = lean(load_checkpoint(self.name, "int4", "cpu")[0], "int4")
+            with contextlib.suppress(ValueError):  # widths that do not divide into blocks of 32
+                body = lean(load_checkpoint(self.name, "int4", "cpu")[0], "int4")
             give_back()
         if body is None:
             raise UserError(
