@@ -12,27 +12,25 @@ import hashlib
 import time
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from anyorder import registry
+from anyorder import companions, registry
 from anyorder.card import Price, Setting
 from anyorder.core.canvas import Canvas
 from anyorder.core.chance import Chance
 from anyorder.core.decode import Request, Watch, decode
 from anyorder.core.types import Net
-from anyorder.engine.cost import facts, known, load_or_measure
+from anyorder.engine.cost import known, load_or_measure
 from anyorder.errors import UserError
-from anyorder.nets import skipping
 from anyorder.nets.causal import Causal
 from anyorder.nets.graphs import Static
 from anyorder.nets.lean import Lean, lean, plain
-from anyorder.nets.load import give_back, some_layers
+from anyorder.nets.load import give_back
 from anyorder.nets.load import load as load_checkpoint
 from anyorder.nets.memory import Memory, parsed, share_of_machine, show
-from anyorder.nets.parts import Exit, first_blocks, trimmed
 from anyorder.nets.stock import packs
 from anyorder.quick import NET as QUICK
 from anyorder.shapers import Sampling, compose
@@ -119,9 +117,9 @@ class Model:
         self.target = Causal(body, self.cache, self._packs(body))
         self.memory: dict[str, Any] = {}  # what drafters keep between requests
         self.cost = known(self.target, name, precision)  # measured by `anyorder bench --cost`, or None
-        quick = known(self.target, in_4_bits(name), precision) if self._has_quick else None
+        quick = known(self.target, in_4_bits(name), precision) if companions.has_quick(self) else None
         self.costs: dict[str, Price] = {} if quick is None else {QUICK: quick}
-        self._others: dict[tuple[Any, ...], Causal | Exit] = {}
+        self._others: dict[companions.Key, Net] = {}
 
     def measure(self) -> None:
         """Measure what runs of the target and of its copy in 4 bits cost, and keep it for this machine: some
@@ -130,11 +128,6 @@ class Model:
         with contextlib.suppress(UserError):  # not every model has one
             quick = self.net(QUICK, {})
             self.costs = {QUICK: load_or_measure(quick, in_4_bits(self.name), self.precision)}
-
-    @property
-    def _has_quick(self) -> bool:
-        """Whether a copy of the weights in 4 bits could read the target's cache and be quicker."""
-        return isinstance(self.target.body, Lean) and self.precision != "int4"
 
     def _packs(self, body: Any) -> bool:
         """Whether a stock model reads texts side by side as it reads each alone; says so if it does not."""
@@ -176,7 +169,7 @@ class Model:
         try:
             shaped, own = registry.shaping(method, options)
             sampling = Sampling(**shaped)
-            setting = self._setting(sampling.greedy)
+            setting = self._setting(sampling.greedy, prompt)
             run = registry.build(method, own, setting)
         except ValueError as error:
             raise UserError(str(error)) from error
@@ -199,14 +192,15 @@ class Model:
         nets = self._nets(method, setting)
         return Request(canvas, run, nets, compose(sampling), Chance(seed))
 
-    def _setting(self, greedy: bool) -> Setting:
+    def _setting(self, greedy: bool, prompt: str | Sequence[int]) -> Setting:
         return Setting(
             greedy=greedy, vocab=self.target.vocab, context=self.target.context,
             layers=self.module.config.num_hidden_layers, eos=self.eos,
             special=tuple(self.tokenizer.all_special_ids), memory=self.memory, cost=self.cost,
             costs=self.costs, load=lambda: self.target.load,
             encode=lambda text: list(self.tokenizer(text, add_special_tokens=False)["input_ids"]),
-            spelling=self.spelling,
+            spell=lambda tokens: self.tokenizer.decode(tokens, skip_special_tokens=True),
+            spelling=self.spelling, prompt=prompt if isinstance(prompt, str) else None,
         )  # fmt: skip
 
     @cached_property
@@ -275,90 +269,13 @@ class Model:
         return ids
 
     def net(self, name: str, options: Mapping[str, Any]) -> Net:
-        """A net that a card names: the target, its first blocks ("exit", or "exit:4" for four), some of its
-        blocks, or a draft net. Made once. An option `words` trims its output head to these tokens."""
+        """A net that a card names; see `companions`. Made once. Raises UserError."""
         if name == "target":
             return self.target
-        kind, _, layer = name.partition(":")
-        given = {**options, "layer": int(layer)} if layer else options
-        makers: dict[str, tuple[Callable[..., Causal | Exit], tuple[str, ...]]] = {
-            "exit": (self._exit, ("layer",)),
-            "skip": (self._skip, ("skip", "share")),
-            "draft": (self._draft, ("draft",)),
-            QUICK: (self._quick, ()),
-        }
-        make, wanted = makers[kind]
-        chosen, words = tuple(given[option] for option in wanted), tuple(given.get("words", ()))
-        key = (kind, chosen, words)
+        key = companions.key(name, options)
         if key not in self._others:
-            self._others[key] = make(*chosen, words)
+            self._others[key] = companions.made(self, name, options)
         return self._others[key]
-
-    def _exit(self, layer: int, words: Sequence[int]) -> Causal | Exit:
-        most = self.module.config.num_hidden_layers
-        if not 1 <= layer <= most:
-            raise UserError(
-                f"option layer is {layer}; allowed is 1 to {most} for this model; choose one of these"
-            )
-        body = trimmed(self._some(range(layer)), words)
-        if isinstance(self.target.body, Lean):
-            return first_blocks(self.target, body, layer, most)
-        return Causal(body, self.cache, packs="pack" in self.target.can)
-
-    def _quick(self, words: Sequence[int]) -> Exit:
-        """The weights in 4 bits, over the target's cache. Its cells are never the target's own."""
-        body = None
-        if self._has_quick:
-            with contextlib.suppress(ValueError):  # widths that do not divide into blocks of 32
-                body = lean(load_checkpoint(self.name, "int4", "cpu")[0], "int4")
-            give_back()
-        if body is None:
-            raise UserError(
-                f"{self.name} at {self.precision} has no quicker copy of itself in 4 bits; allowed are "
-                "models of the Llama shape on a CPU at fp32, bf16 or int8; choose another drafter"
-            )
-        return Exit(self.target, trimmed(body, words), 0)
-
-    def _skip(self, skip: str, share: float, words: Sequence[int]) -> Causal:
-        most = self.module.config.num_hidden_layers
-        if skip == "auto":
-            blocks = skipping.kept(self._skip_facts(share)) or self._calibrated(share)
-        else:
-            blocks = skipping.without(skip, most)
-        return Causal(trimmed(self._some(blocks), words), self.cache, packs="pack" in self.target.can)
-
-    def _skip_facts(self, share: float) -> dict[str, Any]:
-        return {**facts(self.target, self.name, self.precision), "share": share, "as": skipping.FORMAT}
-
-    def _calibrated(self, share: float) -> list[int]:
-        """Blocks whose law is nearest to the target's along a text of its own; kept between starts."""
-        most = self.module.config.num_hidden_layers
-        texts = []
-        for prompt in skipping.PROMPTS:
-            text = self.encode(prompt)
-            texts.append((text, self.generate(text, "greedy", max_tokens=skipping.LENGTH).token_ids))
-        blocks = skipping.chosen(self._some, texts, most, round(share * most))
-        skipping.keep(self._skip_facts(share), blocks)
-        return blocks
-
-    def _some(self, blocks: Sequence[int]) -> Any:
-        """A body of some of the target's blocks."""
-        if isinstance(self.target.body, Lean):
-            return self.target.body.some(blocks)
-        return plain(some_layers(self.module, blocks), self.precision)
-
-    def _draft(self, source: str, words: Sequence[int]) -> Causal:
-        if not source:
-            raise UserError("option draft is empty; it names the draft net; give --set draft=MODEL")
-        other = load(source, precision=self.precision, memory=self.cache.budget)
-        mine, theirs = self.tokenizer.get_vocab(), other.tokenizer.get_vocab()
-        if mine != theirs or other.target.vocab != self.target.vocab:
-            raise UserError(
-                f"draft net {source} has another vocabulary ({len(theirs)} tokens, not {len(mine)}); "
-                "a draft net shares the target's tokenizer; choose one that does"
-            )
-        body = trimmed(other.target.body, words)
-        return Causal(body, self.cache, packs="pack" in other.target.can)
 
     # running ---------------------------------------------------------------------------------------------
 

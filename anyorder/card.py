@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 FAMILIES = ("autoregressive", "speculative", "search", "diffusion", "visual")
+SCORER = "scorer"  # the family of what methods judge texts by; not a method
 
 KINDS = {  # how a drafter's guesses are made, which decides what verifiers are exact for them
     "point": "fixed by the text so far; no q",
@@ -34,6 +35,7 @@ class Option:
     choices: tuple[Any, ...] = ()
     needed: bool = False  # the method is nothing without it
     unmeasured: int = 0  # what 0, "as many as pay", stands for where the cost of a run is not known
+    function: bool = False  # from Python, a function may stand here instead
 
     @property
     def type(self) -> type:
@@ -51,6 +53,8 @@ class Option:
 
     def parse(self, value: Any) -> Any:
         """The value in the option's type. Raises ValueError with what is allowed."""
+        if self.function and callable(value):
+            return value
         try:
             parse = PARSERS[self.type][0] if isinstance(value, str) and self.type in PARSERS else self.type
             made = parse(value)
@@ -86,7 +90,7 @@ class Card:
     canvas: str = "row"  # "row": grows at its end; "cells": any-order
 
     def __post_init__(self) -> None:
-        if self.family not in FAMILIES:
+        if self.family not in (*FAMILIES, SCORER):
             raise ValueError(f"card {self.name}: family is {self.family!r}; allowed is {', '.join(FAMILIES)}")
 
     def settle(self, given: Mapping[str, Any], measured: bool = False) -> dict[str, Any]:
@@ -132,12 +136,18 @@ class Setting:
     eos: tuple[int, ...] = ()
     special: tuple[int, ...] = ()  # the tokenizer's tokens that stand for no text
     make: Callable[[str], Any] = lambda spec: None  # a drafter by its spec: name/option=value/option=value
+    method: Callable[[str], Any] = lambda spec: None  # a method by its spec, written alike
+    scorer: Callable[[Any], Any] = lambda what: None  # by its spec, or of a function of texts and prompt
     nets: list[tuple[str, Mapping[str, Any]]] = field(
         default_factory=list
-    )  # what made drafters need: net, options
+    )  # what made methods and drafters need besides the target: net, options
     memory: dict[str, Any] = field(default_factory=dict)  # kept between requests by who loaded the model
     cost: Price | None = None  # of a run of the target; None: not measured
     costs: Mapping[str, Price] = field(default_factory=dict)  # other nets -> of their runs, if measured
     load: Callable[[], Load] = Load  # of the target's last run
     encode: Callable[[str], list[int]] | None = None  # text to token ids; None: no tokenizer is there
+    spell: Callable[[Sequence[int]], str] = lambda tokens: " ".join(map(str, tokens))  # token ids to text
     spelling: str = ""  # tells tokenizers apart
+    prompt: str | None = None  # as the user wrote it; None: it came as token ids
+    forced: Callable[[Any, int], Sequence[int]] | None = None  # (canvas, row) -> what a constraint leaves no
+    # choice about, most likely: guesses that cost no draft

@@ -19,6 +19,7 @@ from types import ModuleType
 from typing import Any
 
 from anyorder.card import Card, Option, Setting
+from anyorder.scoring import Scorer, of_function
 
 HERE = Path(__file__).parent
 GROUP = "anyorder.methods"
@@ -34,6 +35,17 @@ SHAPING = (  # what every method takes, applied by `anyorder.shapers` in this or
     Option("top_k", 0, "only the k likeliest tokens; 0: all", low=0),
     Option("top_p", 1.0, "only the likeliest tokens that make up this much probability", low=1e-9, high=1),
     Option("min_p", 0.0, "only tokens at least this share as likely as the likeliest", low=0, high=1),
+    Option(
+        "typical_p",
+        1.0,
+        "only the tokens nearest to the expected surprise that make up this much",
+        low=1e-9,
+        high=1,
+    ),
+    Option("epsilon", 0.0, "only tokens at least this likely", low=0, high=1),
+    Option(
+        "eta", 0.0, "only tokens as likely as the lesser of eta and sqrt(eta) exp(-entropy)", low=0, high=1
+    ),
 )
 VERIFY = Option(
     "verify", "auto", "who judges the guesses; auto: greedy at temperature 0, above it mostly match",
@@ -109,9 +121,16 @@ def builder(name: str) -> Callable[..., Any]:
 
 def build(name: str, options: Mapping[str, Any], setting: Setting) -> Callable[..., Any]:
     """A method ready to run on a canvas. Raises ValueError for unknown names, options and bad values."""
-    setting = replace(setting, make=lambda spec: _drafter(*parsed(spec), setting))
+    setting = replace(
+        setting,
+        make=lambda spec: _drafter(*parsed(spec), setting),
+        method=lambda spec: build(*parsed(spec), setting),
+        scorer=lambda what: _scorer(what, setting),
+    )
     if not card(name).kind:
-        return builder(name)(setting, **settled(name, options, setting))
+        own = settled(name, options, setting)
+        setting.nets.extend((net, own) for net in card(name).nets[1:])
+        return builder(name)(setting, **own)
     rules = importlib.import_module("anyorder.methods.speculative.speculative")
     given = dict(options)
     verify = VERIFY.parse(given.pop("verify", VERIFY.default))
@@ -162,6 +181,38 @@ def _drafter(name: str, given: Mapping[str, Any], setting: Setting) -> Any:
     options = settled(name, given, setting)
     setting.nets.extend((net, options) for net in card(name).nets[1:])
     return builder(name)(setting, **options)
+
+
+@cache
+def scorers() -> dict[str, Card]:
+    """Every scorer's card by name. They lie in `anyorder/scorers/NAME.py`, built like methods."""
+    found = [card for path in sorted(HERE.glob("scorers/*.py")) if (card := read_card(path))]
+    return {card.name: card for card in found}
+
+
+def scorer_card(name: str) -> Card:
+    """Raises ValueError for an unknown name, with the nearest known ones."""
+    if name not in scorers():
+        near = difflib.get_close_matches(name, scorers(), n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise ValueError(
+            f"unknown scorer {name!r}; {hint}allowed are {', '.join(scorers())}, or a function from Python"
+        )
+    return scorers()[name]
+
+
+def _scorer(what: Any, setting: Setting) -> Scorer:
+    """A scorer by its spec, or of a function. Raises ValueError."""
+    if isinstance(what, Scorer):
+        return what
+    if callable(what):
+        return of_function(what, setting)
+    name, given = parsed(what)
+    own = scorer_card(name).settle(given)
+    setting.nets.extend((net, own) for net in scorer_card(name).nets)
+    made = getattr(importlib.import_module(f"anyorder.scorers.{name}"), name)(setting, **own)
+    assert isinstance(made, Scorer), f"scorer {name} builds a Scorer"
+    return made
 
 
 def settled(name: str, given: Mapping[str, Any], setting: Setting) -> dict[str, Any]:

@@ -40,6 +40,13 @@ class Context:
         for lines in self.answer.rows:
             row = self.canvas.rows[lines.row][0 if prompt else self.canvas.prompt :]
             base = Counter(t for t in row if t != self.canvas.mask)
+            if (
+                lines.cells is not None and self.canvas.mask is None
+            ):  # cells of a text, told by what is before
+                start = 0 if prompt else self.canvas.prompt
+                for i, cell in enumerate(lines.cells):
+                    yield lines.start + i, Counter(self.canvas.rows[lines.row][start:cell])
+                continue
             if lines.cells is not None:
                 yield from ((lines.start + i, base) for i in range(lines.count))
                 continue
@@ -97,6 +104,45 @@ def min_p(share: float) -> Shaper:
 
     def shape(logits: Tensor, context: Context) -> Tensor:
         return logits.masked_fill_(logits < logits.amax(-1, keepdim=True) + least, -INFINITY)
+
+    return shape
+
+
+def typical_p(mass: float) -> Shaper:
+    """Keep the fewest tokens whose surprise is nearest to the law's entropy and whose probabilities reach
+    `mass` (locally typical sampling: Meister et al. 2022, arXiv:2202.00666, equation 8)."""
+
+    def shape(logits: Tensor, context: Context) -> Tensor:
+        logp = logits.log_softmax(-1)
+        entropy = -torch.special.xlogy(logp.exp(), logp.exp()).sum(-1, keepdim=True)
+        _, index = (-logp - entropy).abs().sort(dim=-1, stable=True)
+        law = logp.gather(-1, index).exp()
+        beyond = law.cumsum(-1) - law >= mass
+        beyond[..., 0] = False
+        return logits.masked_fill_(torch.zeros_like(beyond).scatter(-1, index, beyond), -INFINITY)
+
+    return shape
+
+
+def epsilon_cutoff(epsilon: float) -> Shaper:
+    """Keep tokens at least epsilon likely, and the likeliest (Hewitt et al. 2022, arXiv:2210.15191)."""
+    return _cutoff(lambda entropy: torch.full_like(entropy, epsilon))
+
+
+def eta_cutoff(eta: float) -> Shaper:
+    """Keep tokens at least min(eta, sqrt(eta) exp(-entropy)) likely, and the likeliest (Hewitt et al. 2022,
+    arXiv:2210.15191, section 3.2)."""
+    return _cutoff(lambda entropy: (math.sqrt(eta) * (-entropy).exp()).clamp(max=eta))
+
+
+def _cutoff(least: Callable[[Tensor], Tensor]) -> Shaper:
+    """Keep tokens at least `least(entropy [M, 1])` likely, and the likeliest."""
+
+    def shape(logits: Tensor, context: Context) -> Tensor:
+        law = logits.softmax(-1)
+        entropy = -torch.special.xlogy(law, law).sum(-1, keepdim=True)
+        below = (law < least(entropy)) & (law < law.amax(-1, keepdim=True))
+        return logits.masked_fill_(below, -INFINITY)
 
     return shape
 
@@ -162,6 +208,9 @@ class Sampling:
     top_k: int = 0
     top_p: float = 1.0
     min_p: float = 0.0
+    typical_p: float = 1.0
+    epsilon: float = 0.0
+    eta: float = 0.0
 
     @property
     def greedy(self) -> bool:
@@ -186,6 +235,12 @@ class Sampling:
                 made.append(top_p(self.top_p))
             if self.min_p:
                 made.append(min_p(self.min_p))
+            if self.typical_p < 1:
+                made.append(typical_p(self.typical_p))
+            if self.epsilon:
+                made.append(epsilon_cutoff(self.epsilon))
+            if self.eta:
+                made.append(eta_cutoff(self.eta))
         return made
 
 

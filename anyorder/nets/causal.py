@@ -251,6 +251,12 @@ class Causal:
         fed, start = len(feed), 0
         wanted: list[int] = []
         rows: list[Lines] = []
+        if ask.at is not None:  # cells of the text: each is told by the cell before it, run again
+            for h, cells in zip(live, ask.at, strict=True):
+                wanted += self._feed_again(feed, held, h, canvas.rows[h], cells)
+                rows.append(Lines(h, start, len(canvas.rows[h]), cells=tuple(cells)))
+                start += len(cells)
+            return (tuple(rows), wanted, len(feed) - fed), left
         for i, h in enumerate(live):
             tree = ask.guess[i] if ask.guess else Tree()
             wanted += self._feed(feed, held, h, canvas.rows[h], ask.skip, tree)
@@ -307,6 +313,20 @@ class Causal:
                 feed.add(token, slot, way, length + 1)
             stands[node] = (slot, way, length + 1)
         return [stands[node][0] for node in range(skip - 1, len(tree))]
+
+    def _feed_again(self, feed: Feed, held: Held, h: int, text: list[int], cells: Sequence[int]) -> list[int]:
+        """Feed a row's text from the cell before the first of the given ones; the slots of their lines."""
+        path, slots = held.rows[h], []
+        assert all(0 < cell <= len(text) for cell in cells), "a cell of the text after its first, or the next"
+        known = min(self._known(path, feed.blocks), *(cell - 1 for cell in cells))
+        way = feed.begin(path.slots[:known], len(feed.ways))
+        slot = path.slots[known - 1] if known else ROOT
+        for length in range(known, len(text)):
+            slot = self._cell(feed, held, slot, text[length])
+            way = feed.step(way, length, slot)
+            feed.add(text[length], slot, way, length + 1)
+            slots.append(slot)
+        return [slots[cell - 1 - known] for cell in cells]
 
     def _cell(self, feed: Feed, held: Held, parent: int, token: int) -> int:
         slot = self.slots.find(parent, token)

@@ -44,6 +44,10 @@ class ByText:
         for i, h in enumerate(canvas.live):
             tree = ask.guess[i] if ask.guess else Tree()
             rows.append(Lines(h, len(logits) - ask.skip, len(canvas.rows[h]), tree))
+            if ask.at is not None:
+                rows[-1] = Lines(h, len(logits), len(canvas.rows[h]), cells=tuple(ask.at[i]))
+                logits += [self.plain(canvas.rows[h][:cell]) for cell in ask.at[i]]
+                continue
             for node in range(ask.skip - 1, len(tree)):
                 logits.append(self._said(canvas.rows[h], tree.path(node), tree))
         said = torch.stack(logits) if logits else self.plain((0,)).new_empty(0, self.vocab)

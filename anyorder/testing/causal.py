@@ -66,17 +66,20 @@ class ToyCausal:
         rows, start, fed = [], 0, 0
         for i, h in enumerate(canvas.live):
             tree = ask.guess[i] if ask.guess else Tree()
-            said, inner, count = self._run(self.held[canvas][h], canvas.rows[h], tree, ask.skip)
+            at = None if ask.at is None else tuple(ask.at[i])
+            said, inner, count = self._run(self.held[canvas][h], canvas.rows[h], tree, ask.skip, at)
             logits.append(said)
             layers.append(inner)
-            rows.append(Lines(h, start - ask.skip, len(canvas.rows[h]), tree))
+            rows.append(Lines(h, start - ask.skip, len(canvas.rows[h]), tree, at))
             start += len(said)
             fed += count
         inner = [torch.cat(parts) for parts in zip(*layers, strict=True)]
         wanted = {i: inner[i] for i in ask.layers}
         return Answer(torch.cat(logits), tuple(rows), inner[-1], wanted, fed, lambda x: x @ self.weights.head)
 
-    def _run(self, row: Row, text: list[int], tree: Tree, skip: int) -> tuple[Tensor, list[Tensor], int]:
+    def _run(
+        self, row: Row, text: list[int], tree: Tree, skip: int, at: tuple[int, ...] | None
+    ) -> tuple[Tensor, list[Tensor], int]:
         """Wanted lines of one row: logits, hidden states by layer; and how many cells were run."""
         assert row.tokens == text[: len(row.tokens)], "the cache does not spell the text"
         known, end = len(row.tokens), len(text)
@@ -86,7 +89,7 @@ class ToyCausal:
         before = [*range(-1, end - 1), *(end + p if p >= 0 else end - 1 for p in tree.parent)]
         states = [*row.states, *[row.states.new_zeros(self.weights.blank.shape[1:])] * (end - known)]
         states += [row.guesses.get(path, torch.zeros_like(states[0])) for path in paths]
-        wanted = range(end - 1 + skip, len(token))
+        wanted = range(end - 1 + skip, len(token)) if at is None else [cell - 1 for cell in at]
         there = {*range(known), *(end + i for i, path in enumerate(paths) if path in row.guesses)}
         fresh = [i for i in range(len(token)) if i in wanted or i not in there]
         sees = torch.zeros(len(token), len(token), dtype=torch.bool)

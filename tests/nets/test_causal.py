@@ -78,6 +78,20 @@ def test_every_line_of_a_tree_equals_a_plain_run_of_its_path(kind: str) -> None:
             torch.testing.assert_close(line, plain(reference, path), **close)
 
 
+@pytest.mark.parametrize("make", [Stock, lambda m: lean(m.float())], ids=["stock", "lean"])
+def test_cells_of_the_text_are_told_by_what_stands_before_them(make) -> None:
+    """`at` on a net that reads from left to right: the law of any cell, and of the next one."""
+    reference = model("llama")
+    net, text = Causal(make(copy.deepcopy(reference))), [random.Random(3).randrange(1, V) for _ in range(12)]
+    canvas = Canvas(text, 9)
+    for cells in ([5, 3, 12], [1], list(range(1, 13))):
+        (answer,) = net([(Ask(whole, at=[cells]), canvas)])
+        assert answer.rows[0].cells == tuple(cells)
+        assert [answer.rows[0].position(i) for i in range(len(cells))] == cells
+        for line, cell in zip(answer.logits, cells, strict=True):
+            torch.testing.assert_close(line.double(), plain(reference, text[:cell]), **near(2e-4))
+
+
 @pytest.mark.parametrize("kind", ["llama", "mistral", "qwen2"])
 def test_the_lean_body_gives_the_stock_body_s_answers(kind: str) -> None:
     reference = model(kind).float()

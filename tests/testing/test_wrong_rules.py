@@ -182,11 +182,11 @@ class Follows(ToyCausal):
 class Forgets(ToyCausal):
     """Computes a cell after a cache that lost its first cell, which changes what is said."""
 
-    def _run(self, row, text, tree, skip):
+    def _run(self, row, text, tree, skip, at):
         if row.tokens:
             row.states = row.states.clone()
             row.states[0] = 0
-        return super()._run(row, text, tree, skip)
+        return super()._run(row, text, tree, skip, at)
 
 
 @pytest.mark.parametrize("net", [Follows, Forgets])

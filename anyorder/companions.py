@@ -1,0 +1,142 @@
+"""Nets beside a model's target: its parts, its copy in 4 bits, other checkpoints of its vocabulary.
+
+A card names them by kind. `exit:4` is the first four blocks, whatever the options say; `words` among the
+options trims a net's output head to these tokens.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from anyorder.core.types import Net
+from anyorder.engine.cost import facts
+from anyorder.errors import UserError
+from anyorder.nets import skipping
+from anyorder.nets.causal import Causal
+from anyorder.nets.lean import Lean, lean, plain
+from anyorder.nets.load import give_back, some_layers
+from anyorder.nets.load import load as load_checkpoint
+from anyorder.nets.parts import Exit, first_blocks, trimmed
+from anyorder.quick import NET as QUICK
+
+if TYPE_CHECKING:
+    from anyorder.api import Model
+
+Key = tuple[Any, ...]
+Words = Sequence[int]
+
+
+def key(name: str, options: Mapping[str, Any]) -> Key:
+    """What tells nets of a model apart: the kind, what it was made by, and the words of its head."""
+    kind, _, layer = name.partition(":")
+    given = {**options, "layer": int(layer)} if layer else options
+    return kind, tuple(given[option] for option in MAKERS[kind][1]), tuple(given.get("words", ()))
+
+
+def made(model: Model, name: str, options: Mapping[str, Any]) -> Net:
+    """The net. Raises UserError."""
+    kind, chosen, words = key(name, options)
+    return MAKERS[kind][0](model, *chosen, words)
+
+
+def has_quick(model: Model) -> bool:
+    """Whether a copy of the weights in 4 bits could read the target's cache and be quicker."""
+    return isinstance(model.target.body, Lean) and model.precision != "int4"
+
+
+def _exit(model: Model, layer: int, words: Words) -> Causal | Exit:
+    most = model.module.config.num_hidden_layers
+    if not 1 <= layer <= most:
+        raise UserError(
+            f"option layer is {layer}; allowed is 1 to {most} for this model; choose one of these"
+        )
+    body = trimmed(_some(model, range(layer)), words)
+    if isinstance(model.target.body, Lean):
+        return first_blocks(model.target, body, layer, most)
+    return Causal(body, model.cache, packs="pack" in model.target.can)
+
+
+def _quick(model: Model, words: Words) -> Exit:
+    """The weights in 4 bits, over the target's cache. Its cells are never the target's own."""
+    body = None
+    if has_quick(model):
+        with contextlib.suppress(ValueError):  # widths that do not divide into blocks of 32
+            body = lean(load_checkpoint(model.name, "int4", "cpu")[0], "int4")
+        give_back()
+    if body is None:
+        raise UserError(
+            f"{model.name} at {model.precision} has no quicker copy of itself in 4 bits; allowed are "
+            "models of the Llama shape on a CPU at fp32, bf16 or int8; choose another drafter"
+        )
+    return Exit(model.target, trimmed(body, words), 0)
+
+
+def _skip(model: Model, skip: str, share: float, words: Words) -> Causal:
+    most = model.module.config.num_hidden_layers
+    if skip == "auto":
+        blocks = skipping.kept(_skip_facts(model, share)) or _calibrated(model, share)
+    else:
+        blocks = skipping.without(skip, most)
+    return Causal(trimmed(_some(model, blocks), words), model.cache, packs="pack" in model.target.can)
+
+
+def _skip_facts(model: Model, share: float) -> dict[str, Any]:
+    return {**facts(model.target, model.name, model.precision), "share": share, "as": skipping.FORMAT}
+
+
+def _calibrated(model: Model, share: float) -> list[int]:
+    """Blocks whose law is nearest to the target's along a text of its own; kept between starts."""
+    most = model.module.config.num_hidden_layers
+    texts = []
+    for prompt in skipping.PROMPTS:
+        text = model.encode(prompt)
+        texts.append((text, model.generate(text, "greedy", max_tokens=skipping.LENGTH).token_ids))
+    blocks = skipping.chosen(lambda chosen: _some(model, chosen), texts, most, round(share * most))
+    skipping.keep(_skip_facts(model, share), blocks)
+    return blocks
+
+
+def _some(model: Model, blocks: Sequence[int]) -> Any:
+    """A body of some of the target's blocks."""
+    if isinstance(model.target.body, Lean):
+        return model.target.body.some(blocks)
+    return plain(some_layers(model.module, blocks), model.precision)
+
+
+def _draft(model: Model, source: str, words: Words) -> Causal:
+    return _checkpoint(model, "draft", source, words)
+
+
+def _second(model: Model, source: str, words: Words) -> Net:
+    """Another checkpoint, or the target's own first blocks: exit:4."""
+    kind, _, layer = source.partition(":")
+    if kind == "exit" and layer.isdigit():
+        return model.net(source, {"words": words})
+    return _checkpoint(model, "second", source, words)
+
+
+def _checkpoint(model: Model, role: str, source: str, words: Words) -> Causal:
+    """Another model of the same vocabulary. Raises UserError."""
+    from anyorder.api import load
+
+    if not source:
+        raise UserError(f"option {role} is empty; it names the {role} net; give --set {role}=MODEL")
+    other = load(source, precision=model.precision, memory=model.cache.budget)
+    mine, theirs = model.tokenizer.get_vocab(), other.tokenizer.get_vocab()
+    if mine != theirs or other.target.vocab != model.target.vocab:
+        raise UserError(
+            f"{role} net {source} has another vocabulary ({len(theirs)} tokens, not {len(mine)}); "
+            f"a {role} net shares the target's tokenizer; choose one that does"
+        )
+    return Causal(trimmed(other.target.body, words), model.cache, packs="pack" in other.target.can)
+
+
+MAKERS: dict[str, tuple[Callable[..., Net], tuple[str, ...]]] = {  # kind -> maker, the options it is made by
+    "exit": (_exit, ("layer",)),
+    "skip": (_skip, ("skip", "share")),
+    "draft": (_draft, ("draft",)),
+    "second": (_second, ("second",)),
+    QUICK: (_quick, ()),
+}
