@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from anyorder.bench.suites import Prompt
 
 LONG = 1024  # tokens of a plain run from which on it is worth measuring what runs cost
+SUITE = "quick, or a file like Spec-Bench, HumanEval or GSM8K (FILE#steps: behind solved problems)"
 ROWS = (
     "rows, by comma: name or name:option=value, in a value + is a comma; 'mix(a+b)': a batch whose prompts "
     f"take methods a and b in turn, + only joins; all-speculative: every one; peers: {', '.join(PEERS)}"
@@ -28,7 +29,7 @@ ROWS = (
 
 def bench(
     methods: Annotated[str, typer.Option(help=ROWS)] = METHODS,
-    suite: Annotated[str, typer.Option(help="quick, or a file like Spec-Bench, GSM8K, HumanEval")] = "quick",
+    suite: Annotated[str, typer.Option(help=SUITE)] = "quick",
     model: Annotated[str, typer.Option(help="short name, hub id, folder or GGUF file")] = "smollm2",
     precision: Annotated[str, typer.Option(help="of our weights, like fp32 or bf16")] = "bf16",
     max_tokens: Annotated[int, typer.Option(help="most tokens written for a prompt")] = 128,
@@ -45,7 +46,8 @@ def bench(
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout, tables on stderr")] = False,
 ) -> None:
     """The plain loop and each method in turn, same process, same prompts. An exact method whose text differs
-    from the plain loop's by more than rounding gets no speed-up. Ctrl-C keeps what was measured. The
+    from the plain loop's by more than rounding gets no speed-up. Texts of suites with answers are judged when
+    all is measured; HumanEval's programs run in a sandbox. Ctrl-C keeps what was measured. The
     processor's threads are torch's choice, or OMP_NUM_THREADS."""
     from rich.console import Console
 

@@ -14,7 +14,7 @@ import typer
 from anyorder.cli.start import quick_start
 
 if TYPE_CHECKING:
-    from anyorder.api import Model
+    from anyorder.api import Model, Result
     from anyorder.core.decode import Request
     from anyorder.trace import Tracer
 
@@ -63,11 +63,18 @@ def generate(
         print(json.dumps(result.figures()))
         return
     print("" if live else result.text)
+    show_others(result)
     print(
         f"{result.tokens} tokens in {result.seconds:.2f} s: {result.tokens_per_second:.1f} tokens/s, "
         f"{result.tokens_per_run:.2f} tokens per run, {result.runs} runs, {method}, {model} {precision}",
         file=sys.stderr,
     )
+
+
+def show_others(result: Result) -> None:
+    """The hypotheses behind the best one."""
+    for place, (text, score) in enumerate(zip(result.texts[1:], result.scores[1:]), start=2):
+        print(f"\n[{place}, score {score:.4g}, best {result.scores[0]:.4g}]\n{text}")
 
 
 def write(loaded: Model, request: Request, stop: Sequence[str], tracer: Tracer | None, *, show: bool) -> bool:

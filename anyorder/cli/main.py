@@ -11,6 +11,7 @@ from typing import Any
 
 COMMANDS = {
     "generate": "decode a prompt, text appearing as it becomes true",
+    "correct": "a recogniser's N-best lists: choose the likeliest, or let the model correct them",
     "methods": "every decoding method: what it is, its paper, exact or not, its options",
     "bench": "the plain loop and other methods side by side: speed, equality, tables, a plot",
 }

@@ -1,0 +1,1 @@
+"""Recipes: runnable scripts that train what methods need."""
