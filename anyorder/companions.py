@@ -10,11 +10,15 @@ import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from anyorder.core.types import Net
 from anyorder.engine.cost import facts
 from anyorder.errors import UserError
 from anyorder.nets import skipping
 from anyorder.nets.causal import Causal
+from anyorder.nets.edited import Edited, Frozen
+from anyorder.nets.edits import Optimized, Recoded, Rule
 from anyorder.nets.lean import Lean, lean, plain
 from anyorder.nets.load import give_back, some_layers
 from anyorder.nets.load import load as load_checkpoint
@@ -23,6 +27,8 @@ from anyorder.quick import NET as QUICK
 
 if TYPE_CHECKING:
     from anyorder.api import Model
+
+FROZEN = "frozen copy"  # where a model keeps its copy in fp32
 
 Key = tuple[Any, ...]
 Words = Sequence[int]
@@ -110,10 +116,12 @@ def _draft(model: Model, source: str, words: Words) -> Causal:
 
 
 def _second(model: Model, source: str, words: Words) -> Net:
-    """Another checkpoint, or the target's own first blocks: exit:4."""
+    """Another checkpoint, or the target's own first blocks: exit:4, exit:half."""
     kind, _, layer = source.partition(":")
+    if kind == "exit" and layer == "half":
+        layer = str(max(1, model.module.config.num_hidden_layers // 2))
     if kind == "exit" and layer.isdigit():
-        return model.net(source, {"words": words})
+        return model.net(f"exit:{layer}", {"words": words})
     return _checkpoint(model, "second", source, words)
 
 
@@ -133,10 +141,33 @@ def _checkpoint(model: Model, role: str, source: str, words: Words) -> Causal:
     return Causal(trimmed(other.target.body, words), model.cache, packs="pack" in other.target.can)
 
 
+def _edited(model: Model, rate: float, window: int, optimizer: str, clip: float, words: Words) -> Edited:
+    return _editing(model, Optimized(rate, window, optimizer, clip))
+
+
+def _recoded(model: Model, step: float, signal: str, where: str, words: Words) -> Edited:
+    return _editing(model, Recoded(step, signal, where))
+
+
+def _editing(model: Model, rule: Rule) -> Edited:
+    """The model once more, in fp32 and open to gradients; all rules share it. Raises UserError."""
+    body: Any = model.target.body
+    if FROZEN not in model.memory:
+        try:
+            device = getattr(getattr(body, "stock", body), "device", torch.device("cpu"))
+            module, _ = load_checkpoint(model.name, "fp32", device.type)
+            model.memory[FROZEN] = Frozen(module)
+        except ValueError as error:
+            raise UserError(f"{model.name}: {error}") from error
+    return Edited(model.memory[FROZEN], rule, model.cache)
+
+
 MAKERS: dict[str, tuple[Callable[..., Net], tuple[str, ...]]] = {  # kind -> maker, the options it is made by
     "exit": (_exit, ("layer",)),
     "skip": (_skip, ("skip", "share")),
     "draft": (_draft, ("draft",)),
     "second": (_second, ("second",)),
     QUICK: (_quick, ()),
+    "edited": (_edited, ("rate", "window", "optimizer", "clip")),
+    "recoded": (_recoded, ("step", "signal", "where")),
 }

@@ -31,6 +31,16 @@ SHAPING = (  # what every method takes, applied by `anyorder.shapers` in this or
     ),
     Option("presence_penalty", 0.0, "subtracted from logits of tokens already generated", low=-100, high=100),
     Option("frequency_penalty", 0.0, "the same, for each time they were generated", low=-100, high=100),
+    Option("json_schema", "", "the text is JSON that a schema allows: the schema itself, or a file's path"),
+    Option("grammar", "", "the text is of this grammar, written for Lark: itself, or a file's path"),
+    Option("regex", "", "the text matches this expression"),
+    Option("choices", "", "the text is one of these, separated by |"),
+    Option("keywords", "", "the text does not end before it holds these words, separated by commas"),
+    Option("any_keyword", False, "one of the keywords is enough"),
+    Option("min_tokens", 0, "the text does not end before it has so many tokens", low=0),
+    Option("rhyme", "", "the text is `word: line`, where the word rhymes with this one and ends the line"),
+    Option("constraint", "", "from Python: a function of the tokens so far that returns what may follow",
+           function=True),
     Option("temperature", 0.0, "logits are divided by it; 0: the likeliest token", low=0, high=100),
     Option("top_k", 0, "only the k likeliest tokens; 0: all", low=0),
     Option("top_p", 1.0, "only the likeliest tokens that make up this much probability", low=1e-9, high=1),
@@ -46,7 +56,7 @@ SHAPING = (  # what every method takes, applied by `anyorder.shapers` in this or
     Option(
         "eta", 0.0, "only tokens as likely as the lesser of eta and sqrt(eta) exp(-entropy)", low=0, high=1
     ),
-)
+)  # fmt: skip
 VERIFY = Option(
     "verify", "auto", "who judges the guesses; auto: greedy at temperature 0, above it mostly match",
     choices=("auto", "greedy", "match", "residual", "ratio", "k_seq"),
@@ -124,7 +134,7 @@ def build(name: str, options: Mapping[str, Any], setting: Setting) -> Callable[.
     setting = replace(
         setting,
         make=lambda spec: _drafter(*parsed(spec), setting),
-        method=lambda spec: build(*parsed(spec), setting),
+        method=lambda spec: _inner(*parsed(spec), setting),
         scorer=lambda what: _scorer(what, setting),
     )
     if not card(name).kind:
@@ -150,8 +160,8 @@ def shaping(name: str, given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[s
 
 
 def parsed(spec: str) -> tuple[str, dict[str, str]]:
-    """Name and options of a drafter that is named in another one's option. Parentheses hold a spec inside a
-    spec together. Raises ValueError.
+    """Name and options of a drafter, a method or a scorer that is named in another one's option. Parentheses
+    hold a spec inside a spec together. Raises ValueError.
 
     >>> parsed("early_exit/layer=6/draw=sampled")
     ('early_exit', {'layer': '6', 'draw': 'sampled'})
@@ -168,10 +178,20 @@ def parsed(spec: str) -> tuple[str, dict[str, str]]:
         if not inside and re.match(r"/[a-z_]+=", spec[i:]):
             starts.append(i + 1)
     if inside:
-        raise ValueError(f"drafter is {spec!r}; parentheses come in pairs; close what was opened")
+        raise ValueError(f"{spec!r} is no spec; parentheses come in pairs; close what was opened")
     name, *given = [spec[a : b - 1 if b else None] for a, b in zip(starts, [*starts[1:], None])]
     pairs = [one.partition("=") for one in given]
     return name, {option: value for option, _, value in pairs}
+
+
+def _inner(name: str, given: Mapping[str, Any], setting: Setting) -> Any:
+    """A method that another one runs. Raises ValueError."""
+    if card(name).canvas != "row":
+        raise ValueError(
+            f"{name} fills cells in any order, and another method can run only what writes from left to right; "
+            "choose a method of another family; see: anyorder methods"
+        )
+    return build(name, given, setting)
 
 
 def _drafter(name: str, given: Mapping[str, Any], setting: Setting) -> Any:

@@ -150,3 +150,9 @@ def test_files_are_found_without_being_run():
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[1]
     )
     assert out.stdout.strip() == "False", out.stderr
+
+
+def test_a_method_inside_another_writes_from_left_to_right():
+    with pytest.raises(ValueError, match="static fills cells in any order"):
+        registry.build("momentum", {"then": "static"}, Setting(vocab=13))
+    assert callable(registry.build("momentum", {"then": "prompt_lookup/tokens=2"}, Setting(vocab=13)))

@@ -145,3 +145,73 @@ def test_any_order_lines_count_what_is_written():
     empty = Canvas([], 2, mask=9)
     answer = Answer(torch.ones(1, V), (Lines(0, 0, 2, cells=(1,)),))
     assert compose(Sampling(repetition_penalty=2.0))(answer, empty).logits.tolist() == [[1.0] * V]
+
+
+HALVES = (0.5, 0.25, 0.125, 0.125)  # surprises of 1, 2, 3 and 3 bits, entropy 1.75
+
+
+def left(law, **sampling):
+    """Which tokens of a law are left; their ratios stay."""
+    line = [math.log(p) if p else -INFINITY for p in law]
+    found = shaped(line, [0], [], Sampling(temperature=1.0, **sampling))
+    assert all(x in (y, -INFINITY) for x, y in zip(found, line))
+    return [t for t, x in enumerate(found) if x > -INFINITY]
+
+
+@pytest.mark.parametrize(
+    "mass, kept",
+    [
+        (1e-9, [1]),
+        (0.2, [1]),
+        (0.25, [1]),
+        (0.26, [0, 1]),
+        (0.75, [0, 1]),
+        (0.76, [0, 1, 2]),
+        (1.0, [0, 1, 2, 3]),
+    ],
+)
+def test_typical_tokens_are_those_nearest_to_the_entropy(mass, kept):
+    """The order of distances from 1.75 bits is token 1, token 0, tokens 2 and 3."""
+    assert left(HALVES, typical_p=mass) == kept
+
+
+def test_the_likeliest_token_may_not_be_typical():
+    """Of ten tokens one has .4 and nine a fifteenth each: entropy 2.87 bits, surprises 1.32 and 3.91."""
+    law = [0.4] + [0.6 / 9] * 9
+    assert left(law, typical_p=0.3) == [1, 2, 3, 4, 5]
+    assert left(law, typical_p=0.61) == list(range(10))
+    assert left([0.25, 0.75, 0.0], typical_p=0.9) == [0, 1], "what is impossible is not typical"
+
+
+@pytest.mark.parametrize(
+    "epsilon, kept", [(0.0, [0, 1, 2, 3]), (0.125, [0, 1, 2, 3]), (0.126, [0, 1]), (0.3, [0]), (0.9, [0])]
+)
+def test_epsilon(epsilon, kept):
+    """Tokens at least epsilon likely; where none is, the likeliest."""
+    assert left(HALVES, epsilon=epsilon) == kept
+
+
+@pytest.mark.parametrize(
+    "eta, kept",
+    [
+        (0.04, [0, 1, 2, 3]),  # the least is eta itself: sqrt(.04) 2^-1.75 = .059 is more
+        (0.17, [0, 1, 2, 3]),  # sqrt(.17) 2^-1.75 = .1226
+        (0.18, [0, 1]),  # .1261, though eta is .18
+        (0.70, [0, 1]),  # .2487
+        (0.72, [0]),  # .2523
+        (1.0, [0]),
+    ],
+)
+def test_eta(eta, kept):
+    assert left(HALVES, eta=eta) == kept
+
+
+def test_eta_of_a_sure_law_is_epsilon():
+    """Entropy near 0: the least is eta, not its root."""
+    assert left([0.97, 0.02, 0.01], eta=0.015) == left([0.97, 0.02, 0.01], epsilon=0.015) == [0, 1]
+
+
+@pytest.mark.parametrize("sampling", [{"typical_p": 0.5}, {"epsilon": 0.2}, {"eta": 0.3}])
+def test_equals_of_the_likeliest_stay(sampling):
+    kept = left([0.25] * 4, **sampling)
+    assert kept == ([0, 1] if "typical_p" in sampling else [0, 1, 2, 3])

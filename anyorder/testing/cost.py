@@ -69,9 +69,10 @@ def _check_runs(record: Record, unit: str, each: int, most: bool) -> None:
 def _check_lines(record: Record) -> None:
     """Each wanted line is one new cell, except that guesses with equal paths may share theirs; the first run
     adds the rest of the prompt, and a run after a commit those of its tokens that were not guessed."""
-    asks = [(ask, answer) for ask, answer in record.answers if ask.net == "target" and ask.at is None]
+    runs = [(ask, answer) for ask, answer in record.answers if ask.net == "target"]
+    asks = [(ask, answer) for ask, answer in runs if ask.at is None]
     for i, ((ask, answer), late) in enumerate(zip(asks, _unguessed(record), strict=True)):
-        fed = answer.cells - (record.canvas.prompt - 1 if i == 0 else 0)
+        fed = answer.cells - (record.canvas.prompt - 1 if answer is runs[0][1] else 0)
         paths = [[tuple(r.tree.path(n)) for n in range(ask.skip - 1, len(r.tree))] for r in answer.rows]
         least, most = sum(len(set(p)) for p in paths), sum(map(len, paths)) + late
         assert least <= fed <= most, f"run {i} was fed {fed} new cells for {most} lines"
