@@ -153,9 +153,9 @@ def _editing(model: Model, rule: Rule) -> Edited:
     """The model once more, in fp32 and open to gradients; all rules share it. Raises UserError."""
     body: Any = model.target.body
     if FROZEN not in model.memory:
+        device = getattr(getattr(body, "stock", body), "device", torch.device("cpu"))
+        module, _ = load_checkpoint(model.name, "fp32", device.type)
         try:
-            device = getattr(getattr(body, "stock", body), "device", torch.device("cpu"))
-            module, _ = load_checkpoint(model.name, "fp32", device.type)
             model.memory[FROZEN] = Frozen(module)
         except ValueError as error:
             raise UserError(f"{model.name}: {error}") from error

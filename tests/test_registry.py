@@ -155,4 +155,10 @@ def test_files_are_found_without_being_run():
 def test_a_method_inside_another_writes_from_left_to_right():
     with pytest.raises(ValueError, match="static fills cells in any order"):
         registry.build("momentum", {"then": "static"}, Setting(vocab=13))
-    assert callable(registry.build("momentum", {"then": "prompt_lookup/tokens=2"}, Setting(vocab=13)))
+    assert callable(registry.build("momentum", {"then": "prompt_lookup/nodes=2"}, Setting(vocab=13)))
+
+
+def test_no_method_has_an_option_that_shaping_would_take():
+    shaped = {option.name for option in registry.SHAPING}
+    for card in registry.cards().values():
+        assert not shaped & {option.name for option in card.options}, card.name
