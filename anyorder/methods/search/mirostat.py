@@ -24,7 +24,7 @@ CARD = Card(
     cost="1 target run per token, 1 cell each",
     options=(
         Option("tau", 3.0, "mean surprise wanted, bits a token", low=0, high=100),
-        Option("eta", 0.1, "how fast mu follows", low=0, high=10),
+        Option("rate", 0.1, "eta: how fast mu follows the surprise", low=0, high=10),
     ),
     departures=(
         "surprise is told by the law that was read, before mu cuts it, as in the authors' code of version 1; "
@@ -49,15 +49,15 @@ def drawn(answer: Answer, chance: Chance, mu: Sequence[float], greedy: bool) -> 
     return out
 
 
-def steered(canvas: Canvas, tau: float, eta: float, greedy: bool) -> Flow:
+def steered(canvas: Canvas, tau: float, rate: float, greedy: bool) -> Flow:
     while True:
         begun = [len(row) > canvas.prompt for row in canvas.rows]
         mu = [m if b else 2 * tau for m, b in zip(canvas.score, begun, strict=True)]
         said = yield Ask(partial(drawn, mu=[mu[h] for h in canvas.live], greedy=greedy))
         for h, (_, surprise) in zip(canvas.live, said, strict=True):
-            mu[h] -= eta * (surprise - tau)
+            mu[h] -= rate * (surprise - tau)
         yield Commit([[token] for token, _ in said], score=tuple(mu))
 
 
-def mirostat(setting: Setting, tau: float, eta: float) -> Method:
-    return lambda canvas: steered(canvas, tau, eta, setting.greedy)
+def mirostat(setting: Setting, tau: float, rate: float) -> Method:
+    return lambda canvas: steered(canvas, tau, rate, setting.greedy)

@@ -4,6 +4,7 @@ from itertools import product
 
 import pytest
 import torch
+from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
 
 from anyorder.card import Setting
 from anyorder.core.canvas import Canvas
@@ -17,9 +18,9 @@ OPTIONS = [{}, {"width": 1}, {"width": 3, "length_penalty": 0.0, "stop": "full"}
 PROMPT = [0, 1]
 
 
-def search(net, budget, eos=(), wrap=lambda method: method, rule=None, **options):
+def search(net, budget, eos=(), wrap=lambda method: method, rule=None, prompt=PROMPT, **options):
     """The hypotheses and their scores, best first. `rule` is a stop rule of the canvas."""
-    canvas = Canvas(PROMPT, budget, eos=eos, stop=rule)
+    canvas = Canvas(prompt, budget, eos=eos, stop=rule)
     method = wrap(build("beam", options, Setting(vocab=net.vocab)))
     play([Request(canvas, method, {"target": net})])
     order = sorted(range(len(canvas.rows)), key=lambda h: -canvas.score[h])
@@ -111,3 +112,50 @@ def test_stop_rule_ends_one_row_only():
     assert {len(text) for text, _ in found} > {5}
     assert all(len(text) == 5 or text[-1] == token for text, _ in found)
     assert all(token not in text[:-1] for text, _ in found)
+
+
+# transformers' beam search ----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def llama():
+    """A random llama that nobody trained: its laws are flat enough for ends of text to come anywhere."""
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=23, hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2,
+        num_key_value_heads=2, max_position_embeddings=64, initializer_range=0.5, bos_token_id=None,
+        eos_token_id=None,
+    )  # fmt: skip
+    return LlamaForCausalLM(config).double().eval()
+
+
+def theirs(llama, prompt, budget, eos, width, length_penalty, stop):
+    """Texts and scores of transformers' `generate`, best first."""
+    early = {"full": True, "bound": False, "never": "never"}[stop]
+    config = GenerationConfig(
+        num_beams=width, num_return_sequences=width, length_penalty=length_penalty, early_stopping=early,
+        max_new_tokens=budget, do_sample=False, eos_token_id=list(eos) or None, pad_token_id=0,
+    )  # fmt: skip
+    out = llama.generate(
+        torch.tensor([prompt]), attention_mask=torch.ones(1, len(prompt), dtype=torch.long),
+        generation_config=config, output_scores=True, return_dict_in_generate=True,
+    )  # fmt: skip
+    texts = [ended(text, eos) for text in out.sequences[:, len(prompt) :].tolist()]
+    return texts, out.sequences_scores.tolist()
+
+
+def ended(text, eos):
+    return text[: 1 + next((i for i, token in enumerate(text) if token in eos), len(text))]
+
+
+@pytest.mark.parametrize("eos", [(), (5,), (2, 3, 5, 7, 11, 13, 17)])
+@pytest.mark.parametrize("stop", ["full", "bound", "never"])
+@pytest.mark.parametrize("penalty", [-1.0, 0.0, 1.0, 2.0])
+def test_hypotheses_and_scores_of_transformers(llama, eos, stop, penalty):
+    net = ByText(lambda text: llama(torch.tensor([text])).logits[0, -1].detach().float())
+    for prompt, width, budget in [([1, 2], 3, 7), ([4], 2, 1), ([7, 8, 9], 4, 9), ([3], 4, 2)]:
+        texts, scores = theirs(llama, prompt, budget, eos, width, penalty, stop)
+        given = {"width": width, "length_penalty": penalty, "stop": stop}
+        found = search(net, budget, eos, prompt=prompt, **given)
+        assert [list(text) for text, _ in found] == texts
+        assert [score for _, score in found] == pytest.approx(scores, abs=1e-5)

@@ -12,7 +12,7 @@ from anyorder.core.decode import Request
 from anyorder.registry import build
 from anyorder.testing import ByText, ToyCausal, greedy_text, play, restarted
 
-OPTIONS = [{}, {"tau": 1.0, "eta": 1.0}]
+OPTIONS = [{}, {"tau": 1.0, "rate": 1.0}]
 PROMPT = [0, 1]
 
 
@@ -50,21 +50,21 @@ def test_mean_surprise_comes_to_tau(tau):
 def test_plain_sampling_has_another_surprise():
     """The test above tells something: without a bound on surprise the same law gives more."""
     net = zipf(200)
-    (text,) = record(net, 400, tau=100.0, eta=0.0).texts
+    (text,) = record(net, 400, tau=100.0, rate=0.0).texts
     assert sum(surprises(net, text)) / 400 > 4.5
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_every_step_is_the_algorithms(seed):
-    net, tau, eta = ToyCausal(seed, 13), 2.0, 0.7
-    found = record(net, 20, seed, tau=tau, eta=eta)
+    net, tau, rate = ToyCausal(seed, 13), 2.0, 0.7
+    found = record(net, 20, seed, tau=tau, rate=rate)
     mu, words = 2 * tau, list(PROMPT)
     for commit in found.commits:
         law = net.plain(words).softmax(-1)
         bits = -law.log2()
         kept = law.masked_fill(bits > max(mu, float(bits.min())), 0)
         token = Chance(seed).pick(kept.log(), 0, len(words))
-        mu -= eta * (float(bits[token]) - tau)
+        mu -= rate * (float(bits[token]) - tau)
         words.append(token)
         assert commit.token == [[token]]
         assert commit.score == pytest.approx((mu,))
@@ -73,7 +73,7 @@ def test_every_step_is_the_algorithms(seed):
 def test_restarted_at_every_commit_and_in_rows():
     net = ToyCausal(1, 13)
     for rows in (1, 2):
-        one, two = (record(net, 15, 4, wrap=w, rows=rows, eta=1.0) for w in (lambda m: m, restarted))
+        one, two = (record(net, 15, 4, wrap=w, rows=rows, rate=1.0) for w in (lambda m: m, restarted))
         assert one.texts == two.texts
         assert one.canvas.score == two.canvas.score
         assert len({tuple(text) for text in one.texts}) == rows, "every row has its own draws"
