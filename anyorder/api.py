@@ -13,11 +13,11 @@ import time
 import warnings
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from anyorder import companions, registry
+from anyorder import companions, constraints, registry
 from anyorder.card import Price, Setting
 from anyorder.core.canvas import Canvas
 from anyorder.core.chance import Chance
@@ -77,6 +77,7 @@ class Result:
             "seconds": round(self.seconds, 4), "tokens_per_second": round(self.tokens_per_second, 2),
             "tokens_per_run": round(self.tokens_per_run, 3), "method": self.method, "exact": self.exact,
             "model": self.model, "ended": self.ended,
+            **({"texts": self.texts, "scores": self.scores} if len(self.texts) > 1 else {}),
         }  # fmt: skip
 
 
@@ -159,7 +160,8 @@ class Model:
 
         `prompt`: text, put into the model's chat template if it has one and `chat` is true; or token ids,
         taken as they are. `options`: shaping (top_k, top_p, min_p, repetition_penalty, presence_penalty,
-        frequency_penalty, logit_bias, banned) and the method's own. Raises UserError.
+        frequency_penalty, logit_bias, banned), constraints (json_schema, which may be a dict, grammar, regex,
+        choices, keywords, min_tokens, rhyme, constraint) and the method's own. Raises UserError.
         """
         if temperature is not None:
             options["temperature"] = temperature
@@ -167,10 +169,11 @@ class Model:
             method = "sample" if temperature else "greedy"
         card = self._card(method)
         try:
-            shaped, own = registry.shaping(method, options)
-            sampling = Sampling(**shaped)
+            shaped, own = registry.shaping(method, constraints.written(options))
+            held = constraints.taken(shaped, self.vocabulary, max_tokens)
+            sampling = Sampling(**shaped, constraint=held)
             setting = self._setting(sampling.greedy, prompt)
-            run = registry.build(method, own, setting)
+            run = registry.build(method, own, replace(setting, forced=None if held is None else held.forced))
         except ValueError as error:
             raise UserError(str(error)) from error
         ids = self.encode(prompt, chat)
@@ -202,6 +205,15 @@ class Model:
             spell=lambda tokens: self.tokenizer.decode(tokens, skip_special_tokens=True),
             spelling=self.spelling, prompt=prompt if isinstance(prompt, str) else None,
         )  # fmt: skip
+
+    @property
+    def vocabulary(self) -> constraints.Vocabulary:
+        """What constraints must know."""
+        setting = self._setting(True, "")
+        assert setting.encode is not None
+        return constraints.Vocabulary(
+            self.target.vocab, self.eos, self.tokenizer, setting.encode, setting.spell, self.memory
+        )
 
     @cached_property
     def spelling(self) -> str:

@@ -100,8 +100,9 @@ class Card:
         for name in given:
             if name not in known:
                 there = ", ".join(known) or "none"
+                what = SCORER if self.family == SCORER else "method"
                 raise ValueError(
-                    f"method {self.name} has no option {name!r}; its options: {there}; "
+                    f"{what} {self.name} has no option {name!r}; its options: {there}; "
                     f"see: anyorder methods {self.name}"
                 )
         values = {name: option.parse(given.get(name, option.default)) for name, option in known.items()}

@@ -153,9 +153,10 @@ def options(name: str) -> tuple[Option, ...]:
 
 
 def shaping(name: str, given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Options split into those of shaping, with their values, and the method's own. Raises ValueError."""
-    own = dict(given)
-    values = {option.name: option.parse(own.pop(option.name)) for option in SHAPING if option.name in own}
+    """Options split into those of shaping, with their values, and the method's own, which go first where both
+    have a name. Raises ValueError."""
+    mine, own = {option.name for option in options(name)}, dict(given)
+    values = {o.name: o.parse(own.pop(o.name)) for o in SHAPING if o.name in own and o.name not in mine}
     return {"temperature": card(name).temperature} | values, own
 
 

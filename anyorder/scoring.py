@@ -8,14 +8,17 @@ becomes a scorer by itself,
 >>> model.generate("Why is the sky blue?", method="deal", reward=short)
 
 and `anyorder/scorers/` holds those that have names. Whatever a scorer runs, it is guarded: an error, a number
-that is none and a call that hangs end the request with a sentence and nothing else.
+that is none and a call that hangs end the request with a sentence and nothing else. The guard against hangs
+is a thread, so a function is left running behind the sentence, and one that lets no other thread run (a loop
+in C) cannot be left at all; the scorer `python` is a process of its own, which is killed.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from reprlib import repr as brief
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from anyorder.card import Setting
@@ -49,6 +52,7 @@ class Scorer:
     name: str = "reward"
     hidden: bool = False  # wants `Prefix.hidden`
     seconds: float = SECONDS
+    bounds: tuple[float, float] | None = None  # where its numbers lie, if known; (0, 1): a share, a chance
 
     def __call__(self, prefixes: Sequence[Prefix]) -> list[float]:
         """One number for each prefix. Raises UserError for an error, a hang, NaN or another count."""
@@ -59,7 +63,7 @@ class Scorer:
             numbers = [float(x) for x in said]
         except (TypeError, ValueError):
             raise UserError(
-                f"{self.name} returned {said!r}; allowed is a list of one number for each text; correct it"
+                f"{self.name} returned {brief(said)}; allowed is a list of one number a text; correct it"
             ) from None
         if len(numbers) != len(prefixes):
             raise UserError(
@@ -73,12 +77,13 @@ class Scorer:
     def _in_time(self, prefixes: Sequence[Prefix]) -> Any:
         """What `score` says. A call that hangs is left behind in a thread that nobody waits for."""
         said: list[Any] = []
-        raised: list[Exception] = []
+        raised: list[BaseException] = []
 
         def call() -> None:
             try:
-                said.append(self.score(prefixes))
-            except Exception as error:
+                answer = self.score(prefixes)
+                said.append(list(answer) if isinstance(answer, Iterable) else answer)
+            except BaseException as error:  # SystemExit too, which a thread would swallow
                 raised.append(error)
 
         if self.seconds == float("inf"):
@@ -87,11 +92,11 @@ class Scorer:
             thread = threading.Thread(target=call, daemon=True, name=f"scorer {self.name}")
             thread.start()
             thread.join(self.seconds)
-        if raised and isinstance(raised[0], UserError):
+        if raised and isinstance(raised[0], UserError | KeyboardInterrupt):
             raise raised[0]
         if raised:
-            kind = type(raised[0]).__name__
-            raise UserError(f"{self.name} raised {kind}: {raised[0]}; a reward returns numbers; correct it")
+            what = " ".join(f"{type(raised[0]).__name__}: {raised[0]}".split())
+            raise UserError(f"{self.name} raised {what}; a reward returns numbers; correct it") from raised[0]
         if not said:
             raise UserError(
                 f"{self.name} took more than {self.seconds:g} seconds for {len(prefixes)} texts; "
@@ -100,14 +105,20 @@ class Scorer:
         return said[0]
 
 
-def of_texts(score: OfTexts, setting: Setting, name: str, seconds: float = SECONDS) -> Scorer:
+def of_texts(
+    score: OfTexts,
+    setting: Setting,
+    name: str,
+    seconds: float = SECONDS,
+    bounds: tuple[float, float] | None = None,
+) -> Scorer:
     """A scorer of a function of texts and prompt."""
 
     def judge(prefixes: Sequence[Prefix]) -> Sequence[float]:
         prompt = setting.spell(prefixes[0].prompt) if setting.prompt is None else setting.prompt
         return score([setting.spell(prefix.token) for prefix in prefixes], prompt)
 
-    return Scorer(judge, name, seconds=seconds)
+    return Scorer(judge, name, seconds=seconds, bounds=bounds)
 
 
 def of_function(score: OfTexts, setting: Setting) -> Scorer:

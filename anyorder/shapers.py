@@ -211,6 +211,7 @@ class Sampling:
     typical_p: float = 1.0
     epsilon: float = 0.0
     eta: float = 0.0
+    constraint: Shaper | None = None  # what a text may be; see `anyorder.constraints`
 
     @property
     def greedy(self) -> bool:
@@ -226,6 +227,8 @@ class Sampling:
             made.append(repetition_penalty(self.repetition_penalty))
         if self.presence_penalty or self.frequency_penalty:
             made.append(count_penalty(self.presence_penalty, self.frequency_penalty))
+        if self.constraint is not None:
+            made.append(self.constraint)
         if not self.greedy:
             if self.temperature != 1:
                 made.append(temperature(self.temperature))

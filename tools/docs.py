@@ -12,7 +12,7 @@ from typing import Any
 import exactness
 
 from anyorder import registry
-from anyorder.card import FAMILIES, KINDS, Card
+from anyorder.card import FAMILIES, KINDS, Card, Option
 from anyorder.cli.main import COMMANDS, overview
 
 ROOT = Path(__file__).parent.parent
@@ -53,10 +53,7 @@ def page(card: Card, docstring: str) -> str:
     options = registry.options(card.name)
     if options:
         lines += ["", "| option | default | allowed | what it does |", "|---|---|---|---|"]
-        lines += [
-            f"| `{o.name}` | `{o.default!r}` | {o.allowed.replace('|', chr(92) + '|')} | {o.help} |"
-            for o in options
-        ]
+        lines += [row(option) for option in options]
     if card.departures:
         lines += ["", "Departures from the paper, and choices that are ours:", ""]
         lines += [f"- {departure}" for departure in card.departures]
@@ -79,10 +76,39 @@ def index() -> str:
         f"| {c.summary} |"
         for c in cards
     ]
+    lines += ["", "Searches judge texts by [scorers](scorers.md)."]
     lines += ["", "Every method also takes these, applied in this order:", ""]
     lines += ["| option | default | allowed | what it does |", "|---|---|---|---|"]
     lines += [f"| `{o.name}` | `{o.default!r}` | {o.allowed} | {o.help} |" for o in registry.SHAPING]
     return "\n".join([*lines, ""])
+
+
+def scorers() -> str:
+    """The page of what searches judge texts by."""
+    lines = [
+        NOTE, "# Scorers", "",
+        "What a search judges texts by: `NAME/option=value/option=value` where a method takes a scorer. From "
+        "Python a function `f(texts, prompt)` that returns one number for each text does as well. Higher is "
+        "better; an error, a hang or NaN ends the request with a sentence.", "",
+        "```sh",
+        'anyorder generate "Write about rain." --method deal --set reward=keywords/words=rain,blue',
+        "```",
+    ]  # fmt: skip
+    for card in registry.scorers().values():
+        source = (ROOT / "anyorder" / "scorers" / f"{card.name}.py").read_text()
+        parts = (ast.get_docstring(ast.parse(source)) or "").split("\n\n")
+        shown = [f"```python\n{part}\n```" if part.startswith(">>>") else part for part in parts]
+        lines += ["", f"## {card.name}", "", "\n\n".join(shown)]
+        if card.options:
+            lines += ["", "| option | default | allowed | what it does |", "|---|---|---|---|"]
+            lines += [row(option) for option in card.options]
+    return "\n".join([*lines, ""])
+
+
+def row(option: Option) -> str:
+    """A line of a table of options."""
+    allowed = option.allowed.replace("|", chr(92) + "|")
+    return f"| `{option.name}` | `{option.default!r}` | {allowed} | {option.help} |"
 
 
 def commands() -> str:
@@ -97,6 +123,7 @@ def commands() -> str:
 
 def pages() -> dict[Path, str]:
     made = {ROOT / "docs" / "methods.md": index(), ROOT / "docs" / "commands.md": commands()}
+    made[ROOT / "docs" / "scorers.md"] = scorers()
     made[ROOT / "docs" / "exactness.md"] = exactness.page(NOTE)
     for path in registry.files():
         card = registry.read_card(path)

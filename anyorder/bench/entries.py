@@ -1,11 +1,13 @@
 """What is compared: the plan of a benchmark, and its rows as the user names them.
 
 A row is `name` or `name:option=value:option=value`; commas separate rows, and a `+` in a value stands for a
-comma: `merged:drafters=prompt_lookup+jacobi`. `mix(greedy+prompt_lookup:nodes=8+sample)` is a batch whose
-prompts take these methods in turn, prompt i of the suite the one at i modulo their number; there `+` always
-separates methods, so no value holds a comma. `all-speculative` stands for every method of that family that
-needs no option to be given. The plain loop always comes first. Peers are other libraries on the same weights
-and prompts; nothing is claimed about their text.
+comma: `merged:drafters=prompt_lookup+jacobi`. Options are the method's own and those of shaping, so that a
+row may have a temperature of its own, `cntp:temperature=0.8`; then nothing is claimed about its text.
+`mix(greedy+prompt_lookup:nodes=8+sample)` is a batch whose prompts take these methods in turn, prompt i of
+the suite the one at i modulo their number; there `+` always separates methods, so no value holds a comma.
+`all-speculative` stands for every method of that family that needs no option to be given. The plain loop
+always comes first. Peers are other libraries on the same weights and prompts; nothing is claimed about their
+text.
 """
 
 from __future__ import annotations
@@ -176,7 +178,7 @@ def _entry(spec: str, plan: Plan) -> Entry:
     if ":" in name:
         raise UserError(f"--methods got {spec!r}; allowed is name:option=value:option=value")
     try:
-        known = {option.name: option for option in _options(name)}
+        known = {option.name: option for option in (*_shaping(name), *_options(name))}
         options = dict(_setting(name, known, setting) for setting in settings)
     except ValueError as error:
         raise UserError(f"--methods: {error}") from error
@@ -196,18 +198,28 @@ def _options(name: str) -> tuple[Option, ...]:
         raise ValueError(f"{error}; peers are {', '.join(PEERS)}") from error
 
 
+def _shaping(name: str) -> tuple[Option, ...]:
+    """What shapes a row's law; a peer's is the plan's."""
+    return () if name in PEERS else registry.SHAPING
+
+
 def _setting(name: str, known: Mapping[str, Option], setting: str) -> tuple[str, Any]:
     key, _, value = setting.partition("=")
     if key not in known:
-        there = ", ".join(known) or "none"
-        raise ValueError(f"{name} has no option {key!r}; its options: {there}; choose one of these")
-    text = known[key].type is str
+        there = ", ".join(option for option in known if known[option] not in registry.SHAPING) or "none"
+        more = "" if name in PEERS else ", or one of shaping such as temperature"
+        raise ValueError(f"{name} has no option {key!r}; its options: {there}; choose one of these{more}")
+    text = known[key].type in (str, tuple, dict)
     return key, known[key].parse(value.replace("+", ",") if text else value)
 
 
 def _claim(name: str, options: Mapping[str, Any], temperature: float) -> str | None:
-    """What the method claims. When sampling, only the verifier `match` draws the plain loop's very text."""
+    """What the method claims. When sampling, only the verifier `match` draws the plain loop's very text; a
+    row whose law is shaped otherwise than the plain loop's claims nothing."""
     card = registry.card(name)
+    shaped = {option.name: option.default for option in registry.SHAPING} | {"temperature": temperature}
+    if any(options[key] != value for key, value in shaped.items() if key in options):
+        return None
     if not card.exact or (temperature and name == "greedy"):
         return None
     matches = bool(card.kind) and options.get("verify", "auto") in ("auto", "match")

@@ -16,7 +16,7 @@ from typing import Any
 
 from anyorder.api import Model, load
 from anyorder.audit.ties import POSITIONS, PREFIX, Judge, forget
-from anyorder.bench import llama
+from anyorder.bench import llama, quality
 from anyorder.bench.entries import Entry, Plan
 from anyorder.bench.peer import peers
 from anyorder.bench.record import Measured, Run, Take
@@ -35,6 +35,7 @@ Tell = Callable[[str], None]
 def prepare(plan: Plan, rows: Sequence[Entry], prompts: Sequence[Prompt]) -> Bench:
     """Load what the rows need. Raises UserError."""
     llama.check(plan, rows)
+    quality.check(prompts)
     return Bench(load(plan.model, precision=plan.precision), rows, prompts, plan)
 
 
@@ -75,6 +76,10 @@ class Bench:
         """A token as text, special ones included."""
         return self.model.tokenizer.decode([token])
 
+    def text(self, tokens: list[int]) -> str:
+        """What a row wrote, special tokens left out."""
+        return self.model.tokenizer.decode(tokens, skip_special_tokens=True)
+
     def _encode(self, prompt: Prompt) -> list[int]:
         ids = self.model.encode(prompt.text, prompt.chat)
         if len(ids) + self.plan.max_tokens > self.model.target.context:
@@ -99,7 +104,7 @@ class Bench:
         forget([target])
         with self._remembering(memory):
             start = time.perf_counter()
-            requests = [self._request(entry.of(i), self.ids[i], max_tokens, target) for i in batch]
+            requests = [self._request(entry.of(i), i, max_tokens, target) for i in batch]
             for _ in decode(deque(requests)):
                 pass
             seconds = time.perf_counter() - start
@@ -109,10 +114,11 @@ class Bench:
         tokens, cells = [result.token_ids for result in results], sum(result.cells for result in results)
         return Run(tokens, seconds, target.runs, cells)
 
-    def _request(self, entry: Entry, ids: list[int], max_tokens: int, target: Net) -> Request:
+    def _request(self, entry: Entry, prompt: int, max_tokens: int, target: Net) -> Request:
+        options = {"temperature": self.plan.temperature, **entry.options}
         request = self.model.request(
-            ids, entry.method, max_tokens=max_tokens, temperature=self.plan.temperature, seed=self.plan.seed,
-            **entry.options,
+            self.ids[prompt], entry.method, max_tokens=max_tokens, seed=self.plan.seed,
+            stop=self.prompts[prompt].stop, **options,
         )  # fmt: skip
         request.nets = {**request.nets, "target": target}
         return request
@@ -143,6 +149,10 @@ class Bench:
                 memories: dict[str, dict[str, Any]] = {entry.label: {} for entry in self.rows}
                 for batch in self.batches:
                     measured.takes += self._batch(batch, repeat, memories, tell)
+        except KeyboardInterrupt:
+            measured.stopped = True
+        try:
+            measured.right = quality.judged(measured, self.text)
         except KeyboardInterrupt:
             measured.stopped = True
         measured.noise = vars(self.judge).get("noise")  # measured only if it was needed

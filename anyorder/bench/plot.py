@@ -1,4 +1,4 @@
-"""The plot: a bar for each method's speed-up, a dot for each category."""
+"""Plots: a bar for each method's speed-up, a dot for each category; quality against what it cost."""
 
 from __future__ import annotations
 
@@ -48,10 +48,43 @@ def draw(said: Mapping[str, Any], file: Path) -> None:
 def _title(said: Mapping[str, Any]) -> str:
     hard = said["hardware"]
     batch = f" in batches of {said['batch']}" if said["batch"] > 1 else ""
+    suite = Path(said["suite"]).name.replace(".jsonl", "")
     return (
-        f"{said['model']} {said['precision']}, {said['measured']} prompts of {Path(said['suite']).stem}"
+        f"{said['model']} {said['precision']}, {said['measured']} prompts of {suite}"
         f"{batch}, up to {said['max_tokens']} tokens\n{hard['cpu']}, {hard['threads']} threads"
     )
+
+
+def draw_quality(said: Mapping[str, Any], file: Path) -> None:
+    """Draw rows' quality by the cells fed for a prompt to a PNG file, with standard errors."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    from anyorder.bench.quality import error
+
+    figure = Figure(figsize=(7.5, 4.6), dpi=150, facecolor="white", layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    judged = [row for row in said["rows"] if "quality" in row and row["cells"]]
+    for i, row in enumerate(judged):
+        shade, off = COLOURS[i % len(COLOURS)], error(row)
+        fed, share = row["cells"] / row["prompts"], row["quality"]
+        bars = [[min(off, share)], [off]]
+        axes.errorbar(fed, share, yerr=bars, fmt="o", ms=6, lw=1, color=shade, label=row["method"], zorder=3)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter("{x:g}")
+    axes.yaxis.set_major_formatter("{x:.0%}")
+    axes.set_ylim(bottom=0)
+    axes.margins(x=0.12)
+    axes.set_xlabel("cells fed to the target for a prompt", color=INK)
+    axes.set_ylabel(f"{judged[0]['quality_of']}, with its standard error", color=INK)
+    axes.set_title(_title(said), fontsize=9, loc="left", color=INK)
+    axes.grid(color=REST, lw=0.5)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(colors=INK)
+    figure.legend(loc="outside lower left", frameon=False, fontsize=8, ncols=2)
+    figure.savefig(file)
 
 
 def draw_cost(by_context: Mapping[int, Mapping[int, Mapping[int, float]]], file: Path, title: str) -> None:

@@ -60,6 +60,7 @@ class Measured:
     stopped: bool = False
     noise: float | None = None  # of the target, if a divergence had to be judged
     prompt_tokens: list[int] = field(default_factory=list)  # of each prompt
+    right: dict[tuple[str, int], float] = field(default_factory=dict)  # (label, prompt) -> share of repeats
 
     @property
     def finished(self) -> int:

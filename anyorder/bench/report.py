@@ -9,16 +9,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from anyorder.bench import machine
+from anyorder.bench import machine, quality
 from anyorder.bench.rows import Spell, rows
 from anyorder.errors import UserError
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
     from anyorder.bench.record import Measured
 
-HEAD = ("method", "tok/s", "speed-up", "tok/run", "runs", "roofline", "equal")
+HEAD = ("method", "tok/s", "speed-up", "tok/run", "runs", "roofline", "equal")  # and quality, if judged
 LEFT = (0, 6)  # columns of words
 WIDE = 6  # methods side by side in a table of speed-ups, as many as a narrow terminal shows
 
@@ -65,7 +66,13 @@ def cells(row: Mapping[str, Any]) -> list[str]:
     per_run = "" if row["tokens_per_run"] is None else f"{row['tokens_per_run']:.2f}"
     share = "" if row["roofline"] is None else f"{row['roofline']:.0%}"
     head = [row["method"], f"{row['tokens_per_second']:.1f}", speedup(row)]
-    return [*head, per_run, str(row["runs"]), share, equality(row)]
+    right = [f"{row['quality']:.1%}"] if "quality" in row else []
+    return [*head, per_run, str(row["runs"]), share, equality(row), *right]
+
+
+def columns(table: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The head of the main table."""
+    return [*HEAD, *(["quality"] if any("quality" in row for row in table) else [])]
 
 
 def categories(table: Sequence[Mapping[str, Any]]) -> list[list[str]]:
@@ -125,8 +132,8 @@ def show(said: Mapping[str, Any], console: Console) -> None:
     if said["rows"]:
         left: Any = {"title_justify": "left", "title_style": ""}
         main = Table(title=setting(said), box=box.SIMPLE_HEAD, **left)
-        for i, name in enumerate(HEAD):
-            main.add_column(name, justify="left" if i in LEFT else "right", no_wrap=i == 0)
+        for i, name in enumerate(columns(said["rows"])):
+            _column(main, i, name)
         for row in said["rows"]:
             main.add_row(*cells(row))
         console.print(main)
@@ -139,8 +146,22 @@ def show(said: Mapping[str, Any], console: Console) -> None:
             for line in lines:
                 table.add_row(line[0], *line[start : start + WIDE])
             console.print(table)
+        head, *lines = quality.table(said["rows"])
+        if lines:
+            table = Table(title=quality.title(said["rows"]), box=box.SIMPLE_HEAD, **left)
+            for i, name in enumerate(head):
+                _column(table, i, name)
+            for line in lines:
+                table.add_row(*line)
+            console.print(table)
     for note in notes(said):
         console.print(note, markup=False, highlight=False)
+
+
+def _column(table: Table, i: int, name: str) -> None:
+    """A column; numbers keep their width, a long method is folded instead."""
+    how: Any = {"overflow": "fold"} if i == 0 else {"no_wrap": i not in LEFT}
+    table.add_column(name, justify="left" if i in LEFT else "right", **how)
 
 
 def markdown(said: Mapping[str, Any]) -> str:
@@ -148,10 +169,13 @@ def markdown(said: Mapping[str, Any]) -> str:
     lines = [f"# {said['model']}, {said['precision']}", "", setting(said) + ".", ""]
     lines += ["```", said["command"], "```", ""]
     if said["rows"]:
-        lines += _grid([list(HEAD), *map(cells, said["rows"])], left=LEFT)
+        lines += _grid([columns(said["rows"]), *map(cells, said["rows"])], left=LEFT)
         by = categories(said["rows"])
         if len(by) > 2 and len(by[0]) > 1:
             lines += ["", "Speed-up by category:", "", *_grid(by)]
+        if len(judged := quality.table(said["rows"])) > 1:
+            text = quality.title(said["rows"])
+            lines += ["", f"{text[0].upper()}{text[1:]}:", "", *_grid(judged)]
     lines += [line for note in notes(said) for line in ("", note + ".")]
     lines += ["", f"Commit {said['commit'] or 'unknown'}, seed {said['seed']}, repeats {said['repeat']}.", ""]
     return "\n".join(lines)
@@ -179,13 +203,16 @@ def check_folder(out: str) -> Path:
 
 
 def write(said: Mapping[str, Any], folder: Path) -> list[Path]:
-    """bench.json, bench.md and bench.png; no plot where nothing was measured."""
+    """bench.json, bench.md and bench.png, and quality.png if texts were judged; no plots of nothing."""
     files = [folder / "bench.json", folder / "bench.md"]
     files[0].write_text(json.dumps(said, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     files[1].write_text(markdown(said), encoding="utf-8")
     if said["rows"]:
-        from anyorder.bench.plot import draw
+        from anyorder.bench.plot import draw, draw_quality
 
         files.append(folder / "bench.png")
         draw(said, files[-1])
+        if any("quality" in row and row["cells"] for row in said["rows"]):
+            files.append(folder / "quality.png")
+            draw_quality(said, files[-1])
     return files

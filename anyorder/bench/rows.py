@@ -15,6 +15,7 @@ from statistics import fmean, median
 from typing import Any
 
 from anyorder.audit.ties import Divergence
+from anyorder.bench import quality
 from anyorder.bench.entries import Entry
 from anyorder.bench.machine import bandwidth
 from anyorder.bench.record import Measured, Take
@@ -82,6 +83,7 @@ def _row(measured: Measured, entry: Entry, plain: Figures, spell: Spell) -> dict
         "ties": ties if claims else None, "bugs": bugs if claims else None,
         "exact": entry.exact, "claim": entry.claim,
         "precision": weights.precision, "roofline": roofline(mine, weights.size, bandwidth()),
+        **quality.figures(measured, entry.label),
         "by_category": {name: speed(these) for name, these in places.items()},
         "divergences": [
             _place(measured, prompt, repeat, d, spell)

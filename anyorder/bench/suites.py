@@ -1,14 +1,16 @@
 """Prompt suites: our own `quick` set, or a file in the format of Spec-Bench, GSM8K or HumanEval.
 
 The format is recognised from the first line. Of a conversation only the first turn is used. HumanEval prompts
-are code to continue, so they go to the model without a chat template.
+are code to continue, so they go to the model without a chat template. A small model seldom ends an answer to
+GSM8K with the number that is asked for; `FILE#steps` puts three problems with their solutions, written for
+this purpose, before each, without a chat template, and ends the text where a next problem would begin.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,8 @@ from anyorder.errors import UserError
 
 QUICK = Path(__file__).with_name("quick.jsonl")
 SUITES = {"quick": QUICK}
+STEPS = Path(__file__).with_name("steps.txt")
+EXACT, PASS = "exact match", "pass@1"
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,9 @@ class Prompt:
     category: str
     text: str
     chat: bool = True  # put into the model's chat template
+    measure: str = ""  # how texts are judged: EXACT, PASS or, where no answer is known, not at all
+    answer: str = ""  # what a right text ends with, or the program that tests it
+    stop: tuple[str, ...] = ()  # where the text ends besides
 
 
 def _spec_bench(line: Mapping[str, Any], number: int) -> Prompt:
@@ -36,11 +43,22 @@ def _spec_bench(line: Mapping[str, Any], number: int) -> Prompt:
 
 
 def _gsm8k(line: Mapping[str, Any], number: int) -> Prompt:
-    return Prompt(str(number), "gsm8k", _text(line, "question"))
+    _, mark, answer = str(line.get("answer")).rpartition("####")
+    known = (EXACT, answer.strip()) if mark else ("", "")
+    return Prompt(str(number), "gsm8k", _text(line, "question"), True, *known)
 
 
 def _humaneval(line: Mapping[str, Any], number: int) -> Prompt:
-    return Prompt(str(line["task_id"]), "humaneval", _text(line, "prompt"), chat=False)
+    known = ("", "")
+    if isinstance(line.get("test"), str) and isinstance(line.get("entry_point"), str):
+        known = (PASS, f"{line['test']}\ncheck({line['entry_point']})\n")
+    return Prompt(str(line["task_id"]), "humaneval", _text(line, "prompt"), False, *known)
+
+
+def _with_steps(prompt: Prompt) -> Prompt:
+    """A GSM8K problem behind solved ones."""
+    text = f"{STEPS.read_text(encoding='utf-8')}Question: {prompt.text}\nAnswer:"
+    return replace(prompt, text=text, chat=False, stop=("\nQuestion:",))
 
 
 def _text(line: Mapping[Any, Any], key: Any) -> str:
@@ -60,7 +78,9 @@ KNOWN = "Spec-Bench (question_id, category, turns), GSM8K (question, answer) and
 
 def read_suite(name: str, first: int | None = None) -> list[Prompt]:
     """The prompts of a suite, the `first` of each category if that is given. Raises UserError."""
-    path = SUITES.get(name) or Path(name).expanduser()
+    file, mark, form = name.rpartition("#")
+    shown = file if mark and not Path(name).expanduser().exists() else name
+    path = SUITES.get(shown) or Path(shown).expanduser()
     prompts: list[Prompt] = []
     make: Callable[[Mapping[str, Any], int], Prompt] | None = None
     for number, line in enumerate(_lines(path, name), start=1):
@@ -70,6 +90,12 @@ def read_suite(name: str, first: int | None = None) -> list[Prompt]:
             prompts.append(_prompt(make, entry, number, name))
     if not prompts:
         raise UserError(f"suite {name} is empty; allowed is one prompt or more; write a JSON line for each")
+    if shown != name:
+        if form != "steps" or make is not _gsm8k:
+            raise UserError(
+                f"suite {name} asks for #{form}; allowed is #steps of a file like GSM8K; leave it out"
+            )
+        prompts = [_with_steps(prompt) for prompt in prompts]
     seen: dict[str, int] = {}
     chosen = []
     for prompt in prompts:

@@ -123,3 +123,22 @@ def test_wrong_input_ends_with_one_sentence_and_code_2(capsys, call: list[str], 
     assert says in err
     assert "Traceback" not in err
     assert len(err.strip().splitlines()) <= 1
+
+
+def test_scorers_have_a_section_of_their_own(capsys) -> None:
+    code, out, _ = run(capsys, "methods")
+    assert code == 0
+    methods, _, scorers = out.partition("\nscorers")
+    assert "  keywords " in scorers
+    assert "  keywords " not in methods
+    assert "  beam " in methods
+    code, out, _ = run(capsys, "methods", "--json")
+    assert "scorer" not in {card["family"] for card in json.loads(out)}
+    code, out, _ = run(capsys, "methods", "keywords", "--json")
+    (card,) = json.loads(out)
+    assert (card["family"], card["options"][0]["name"]) == ("scorer", "words")
+    code, out, _ = run(capsys, "methods", "keywords")
+    assert "words or phrases, by comma" in out
+    assert "exact" not in out
+    code, _, err = run(capsys, "methods", "keyword")
+    assert (code, "did you mean 'keywords'" in err) == (2, True)

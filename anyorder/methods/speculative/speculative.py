@@ -9,24 +9,47 @@ from __future__ import annotations
 from anyorder.card import Setting
 from anyorder.core.canvas import Canvas
 from anyorder.core.readers import both, nothing
-from anyorder.core.types import Ask, Commit, Flow, Method, Reader
+from anyorder.core.types import Ask, Commit, Flow, Method, Reader, Tree, chain
 from anyorder.drafter import Drafter, Trees
 from anyorder.errors import UserError
 from anyorder.methods.speculative.rules import LEGAL, RULES
-from anyorder.trees import fit
+from anyorder.trees import branches, fit
+
+SURE = "forced"  # source of guesses that a constraint leaves no choice about
 
 
 def speculative(canvas: Canvas, drafter: Drafter, rule: Reader, setting: Setting) -> Flow:
     try:
         while True:
+            sure = forced(canvas, setting)
+            if any(sure) and drafter.kind != "point":
+                paths = yield Ask(rule, fitted(canvas, tuple(map(chain, sure)), setting), why=SURE)
+                yield Commit(paths)
+                continue
             trees = yield from drafter.draft(canvas)
-            trees = fitted(canvas, trees, setting)
+            trees = fitted(canvas, tuple(map(behind, sure, trees)), setting)
             look, layers = (nothing, ()) if drafter.quiet(canvas) else (drafter.look, drafter.layers)
             paths, seen = yield Ask(both(rule, look), trees, layers=layers, why=drafter.why(canvas))
             drafter.learn(canvas, trees, seen, paths)
             yield Commit(paths)  # accepted guesses and one token of the target's own
     finally:
         drafter.close()
+
+
+def forced(canvas: Canvas, setting: Setting) -> list[list[int]]:
+    """What a constraint leaves no choice about after each live row: guesses that cost no draft. A drafter
+    with a q is not asked then, so that no node's law is unknown; fixed guesses go on behind them."""
+    if setting.forced is None:
+        return [[] for _ in canvas.live]
+    return [list(setting.forced(canvas, row)) for row in canvas.live]
+
+
+def behind(sure: list[int], tree: Tree) -> Tree:
+    """The sure tokens, and behind them the guesses that agree with them."""
+    if not sure:
+        return tree
+    paths = [tree.path(i) for i in range(len(tree))]
+    return branches([sure, *(x for x in paths if x[: len(sure)] == sure and min(x) >= 0)], source=SURE)
 
 
 def fitted(canvas: Canvas, trees: Trees, setting: Setting) -> Trees:

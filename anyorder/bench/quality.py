@@ -1,0 +1,131 @@
+"""Quality: whether texts are right, for suites that come with answers. Judged when all is measured.
+
+- "exact match" (GSM8K): the number that the text ends with is the answer's. It is the one behind ####, or
+  else the last one; commas, dollars and percents do not count.
+- "pass@1" (HumanEval): prompt and text, up to the first statement behind the function, pass the problem's
+  tests in the sandbox (`anyorder.sandbox`).
+
+A row's quality is the share of its prompts that are right, over all repeats.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from math import sqrt
+from typing import Any
+
+from anyorder.bench.record import Measured
+from anyorder.bench.suites import EXACT, PASS, Prompt
+from anyorder.errors import UserError
+from anyorder.sandbox import run
+from anyorder.scorers.source import first_function
+
+Spell = Callable[[list[int]], str]
+ABREAST = 2  # programs side by side
+SECONDS = 5.0  # that a program may run
+NUMBER = re.compile(r"(?:(?<![\w)])-)?(?:\d[\d,]*)?\.?\d+")
+
+
+def number(text: str) -> float | None:
+    """The number that a text ends with.
+
+    >>> number("So 3 * 400 = 1,200 dollars.\\n#### $1,200"), number("It is 7.50."), number("none")
+    (1200.0, 7.5, None)
+    """
+    marked = re.search(r"####\s*\$?\s*(" + NUMBER.pattern + ")", text)
+    found = [marked[1]] if marked else NUMBER.findall(text)
+    return float(found[-1].replace(",", "")) if found else None
+
+
+def matches(prompt: Prompt, text: str) -> bool:
+    """Whether a text ends with the number of the answer."""
+    for stop in prompt.stop:  # peers write on
+        text = text.partition(stop)[0]
+    return number(text) is not None and number(text) == number(prompt.answer)
+
+
+def passes(prompt: Prompt, text: str) -> bool:
+    """Whether a function passes its tests."""
+    return run(f"{prompt.text}{first_function(text)}\n{prompt.answer}", seconds=SECONDS).ok
+
+
+MEASURES: dict[str, Callable[[Prompt, str], bool]] = {EXACT: matches, PASS: passes}
+
+
+def check(prompts: Sequence[Prompt]) -> None:
+    """Refuse what could not be judged before it is measured. Raises UserError."""
+    if any(prompt.measure == PASS for prompt in prompts) and not (outcome := run("")).ok:
+        said = outcome.said or outcome.kind
+        raise UserError(
+            f"the suite's programs cannot be judged, the sandbox failed ({said}); take out their tests"
+        )
+
+
+def judged(measured: Measured, spell: Spell) -> dict[tuple[str, int], float]:
+    """(row, prompt) -> the share of repeats whose text is right, for prompts that have an answer."""
+    written: dict[tuple[str, int], list[str]] = {}
+    for take in measured.takes:
+        for prompt, tokens in zip(take.prompts, take.run.tokens, strict=True):
+            if measured.prompts[prompt].measure:
+                written.setdefault((take.label, prompt), []).append(spell(tokens))
+    each = list({(prompt, text) for (_, prompt), texts in written.items() for text in texts})
+
+    def right(one: tuple[int, str]) -> bool:
+        prompt = measured.prompts[one[0]]
+        return MEASURES[prompt.measure](prompt, one[1])
+
+    with ThreadPoolExecutor(ABREAST) as pool:
+        verdict = dict(zip(each, pool.map(right, each), strict=True))
+    return {
+        (label, prompt): sum(verdict[prompt, text] for text in texts) / len(texts)
+        for (label, prompt), texts in written.items()
+    }
+
+
+def figures(measured: Measured, label: str) -> dict[str, Any]:
+    """What a row's JSON says of its quality; nothing where the suite has no answers."""
+    shares = [share for (row, _), share in measured.right.items() if row == label]
+    if not shares:
+        return {}
+    kinds = {measured.prompts[prompt].measure for row, prompt in measured.right if row == label}
+    return {
+        "quality": round(sum(shares) / len(shares), 4),
+        "quality_of": " and ".join(sorted(kinds)), "judged": len(shares),
+    }  # fmt: skip
+
+
+# for the report ---------------------------------------------------------------------------------------------
+
+HEAD = ("method", "quality", "±", "runs", "cells", "tokens")
+
+
+def error(row: Mapping[str, Any]) -> float:
+    """The standard error of a share of so many prompts, as if one more were right and one more wrong: none of
+    six does not mean never."""
+    count = row["judged"]
+    share = (row["quality"] * count + 1) / (count + 2)
+    return sqrt(share * (1 - share) / count)
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    """Quality beside what it cost, for each prompt; the head alone where nothing was judged."""
+    lines = [list(HEAD)]
+    for row in rows:
+        if "quality" in row:
+            runs, cells, count = row["runs"], row["cells"], row["prompts"]
+            fed = "" if cells is None else f"{cells / count:.0f}"
+            tokens = "" if not row["tokens_per_run"] else f"{row['tokens_per_run'] * runs / count:.0f}"
+            share, off = f"{row['quality']:.1%}", f"{error(row):.1%}"
+            lines.append([row["method"], share, off, f"{runs / count:.0f}", fed, tokens])
+    return lines
+
+
+def title(rows: Sequence[Mapping[str, Any]]) -> str:
+    """What the table shows."""
+    of = next(row for row in rows if "quality" in row)
+    return (
+        f"quality: {of['quality_of']}, {of['judged']} prompts, ± its standard error; runs, cells fed and "
+        "tokens written, of the target for each prompt"
+    )
