@@ -18,11 +18,14 @@ $(STAMP): pyproject.toml constraints.txt
 demo: setup
 	@$(PY) tools/demo.py
 
+# Two processes of one thread each, then alone what measures time.
 test: setup
-	@$(PY) -m pytest -m "not slow"
+	@OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 -m "not slow and not quiet"
+	@$(PY) -m pytest -m "quiet and not slow"
 
 test-all: setup
-	@$(PY) -m pytest
+	@OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 -m "not quiet"
+	@$(PY) -m pytest -m quiet
 
 check: setup
 	@$(PY) -m ruff format --check .

@@ -28,6 +28,7 @@ def test_help_and_cards_do_not_import_torch(call: list[str]) -> None:
     subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
 
 
+@pytest.mark.quiet
 def test_help_answers_at_once() -> None:
     times = []
     for _ in range(3):

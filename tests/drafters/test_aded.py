@@ -130,6 +130,7 @@ def test_rank(tmp_path):
     assert after((7,)) == []
 
 
+@pytest.mark.quiet
 def test_time_of_a_draft():
     """A draft takes some ten microseconds; here a hundred times as much is allowed."""
     held = Trigrams(of_tokens([np.random.default_rng(3).integers(0, 60, size=20000).tolist()]))

@@ -146,6 +146,7 @@ def test_rank(tmp_path):
     assert after((7,)) == []
 
 
+@pytest.mark.quiet
 def test_time_of_a_draft():
     """A draft takes some ten microseconds; here a hundred times as much is allowed."""
     table = of_tokens([np.random.default_rng(0).integers(0, 50, 20000).tolist()])

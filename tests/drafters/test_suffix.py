@@ -110,6 +110,7 @@ def test_rank():
     assert [t for t, _ in after((8, 1))] == [2]  # a path that never stood: what stands of its end
 
 
+@pytest.mark.quiet
 def test_time_of_a_draft():
     """It takes microseconds; here a thousand times as much is allowed."""
     source, text, best = random.Random(0), [], 1.0

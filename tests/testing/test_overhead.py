@@ -6,6 +6,7 @@ from anyorder.testing.overhead import ALLOWED, microseconds_per_step
 
 
 @pytest.mark.parametrize("name", ["greedy", "sample"])
+@pytest.mark.quiet
 def test_microseconds_per_step(name):
     found = microseconds_per_step(name)
     print(f"{name}: {found:.1f} microseconds per step")
