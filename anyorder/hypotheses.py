@@ -18,6 +18,7 @@ from math import inf
 from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
 from anyorder.core.canvas import Canvas
 from anyorder.core.chance import Chance
@@ -107,13 +108,22 @@ def likely(count: int, also: tuple[int, ...] = ()) -> Reader:
 
     @together
     def read(answer: Answer, chance: Chance) -> list[Said]:
-        logits = ends(answer)
-        token = top(logits, min(count, logits.shape[1]))
-        if also:
-            token = torch.cat([token, token.new_tensor([also] * len(token))], 1)
-        wide = torch.promote_types(logits.dtype, torch.float32)
-        logp = logits.log_softmax(-1, dtype=wide).gather(1, token)
-        pairs = zip(token.tolist(), logp.tolist(), strict=True)
-        return [[(t, p) for t, p in dict(zip(*two, strict=True)).items() if p > -inf] for two in pairs]
+        return _said(ends(answer), count, also)
 
     return read
+
+
+@lru_cache
+def likely_everywhere(count: int) -> Reader:
+    """The same for every line of an answer about one row."""
+    return lambda answer, chance: _said(answer.logits, count, ())
+
+
+def _said(logits: Tensor, count: int, also: tuple[int, ...]) -> list[Said]:
+    token = top(logits, min(count, logits.shape[1]))
+    if also:
+        token = torch.cat([token, token.new_tensor([also] * len(token))], 1)
+    wide = torch.promote_types(logits.dtype, torch.float32)
+    logp = logits.log_softmax(-1, dtype=wide).gather(1, token)
+    pairs = zip(token.tolist(), logp.tolist(), strict=True)
+    return [[(t, p) for t, p in dict(zip(*two, strict=True)).items() if p > -inf] for two in pairs]

@@ -58,6 +58,30 @@ def log_probability(net: Any, prompt: Sequence[int], text: Sequence[int]) -> flo
     return float(torch.stack(lines).sum())
 
 
+def likeliest_of_length(
+    net: Any, prompt: Sequence[int], length: int, shape: Shape = as_it_is, eos: Collection[int] = ()
+) -> tuple[tuple[int, ...], float, int]:
+    """The likeliest text of exactly `length` tokens, with the end of text behind it where there is one; its
+    log-probability; how many prefixes were read. Branch and bound (arXiv:2311.08817): log p of a prefix only
+    falls, so a prefix that is not likelier than the best text found has nothing behind it.
+    """
+    best: tuple[int, ...] = ()
+    found, read = float("-inf"), 0
+    nodes: list[tuple[tuple[int, ...], float]] = [((), 0.0)]
+    while nodes:  # depth first, the likelier child first
+        text, logp = nodes.pop()
+        if logp <= found:
+            continue
+        if len(text) == length + bool(eos):
+            best, found = text, logp
+            continue
+        read += 1
+        line = plain_line(net, prompt, text, shape).double().log_softmax(-1).tolist()
+        allowed = eos if len(text) == length else [t for t in range(len(line)) if t not in eos]
+        nodes += sorted((((*text, t), logp + line[t]) for t in allowed), key=lambda node: node[1])
+    return best, found, read
+
+
 def distance(one: Mapping[Any, float], other: Mapping[Any, float]) -> float:
     """Total variation of two laws: half the sum of all differences."""
     return 0.5 * sum(abs(one.get(x, 0.0) - other.get(x, 0.0)) for x in {*one, *other})
