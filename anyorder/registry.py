@@ -189,7 +189,7 @@ def _inner(name: str, given: Mapping[str, Any], setting: Setting) -> Any:
     """A method that another one runs. Raises ValueError."""
     if card(name).canvas != "row":
         raise ValueError(
-            f"{name} fills cells in any order, and another method can run only what writes from left to right; "
+            f"{name} fills cells in any order, and another method runs only what writes from left to right; "
             "choose a method of another family; see: anyorder methods"
         )
     return build(name, given, setting)
