@@ -20,7 +20,7 @@ from anyorder.bench.record import Measured
 from anyorder.bench.suites import EXACT, PASS, Prompt
 from anyorder.errors import UserError
 from anyorder.sandbox import run
-from anyorder.scorers.source import first_function
+from anyorder.scorers.source import begun, first_function
 
 Spell = Callable[[list[int]], str]
 ABREAST = 2  # programs side by side
@@ -48,7 +48,7 @@ def matches(prompt: Prompt, text: str) -> bool:
 
 def passes(prompt: Prompt, text: str) -> bool:
     """Whether a function passes its tests."""
-    return run(f"{prompt.text}{first_function(text)}\n{prompt.answer}", seconds=SECONDS).ok
+    return run(f"{begun(prompt.text)}{first_function(text)}\n{prompt.answer}", seconds=SECONDS).ok
 
 
 MEASURES: dict[str, Callable[[Prompt, str], bool]] = {EXACT: matches, PASS: passes}

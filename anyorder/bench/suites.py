@@ -3,7 +3,9 @@
 The format is recognised from the first line. Of a conversation only the first turn is used. HumanEval prompts
 are code to continue, so they go to the model without a chat template. A small model seldom ends an answer to
 GSM8K with the number that is asked for; `FILE#steps` puts three problems with their solutions, written for
-this purpose, before each, without a chat template, and ends the text where a next problem would begin.
+this purpose, before each, without a chat template, and ends the text where a next problem would begin. A chat
+model that sees HumanEval's code bare likes to write a fence; `FILE#fenced` puts the code behind an open one,
+without the last line break, and ends the text where the function does.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ QUICK = Path(__file__).with_name("quick.jsonl")
 SUITES = {"quick": QUICK}
 STEPS = Path(__file__).with_name("steps.txt")
 EXACT, PASS = "exact match", "pass@1"
+BEHIND = ("\ndef", "\nclass", "\nif", "\nprint", "\n#", "\n@", "\nimport", "\nfrom", "\n```")  # a function
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,11 @@ def _with_steps(prompt: Prompt) -> Prompt:
     return replace(prompt, text=text, chat=False, stop=("\nQuestion:",))
 
 
+def _fenced(prompt: Prompt) -> Prompt:
+    """A HumanEval problem behind an open fence."""
+    return replace(prompt, text=f"```python\n{prompt.text.rstrip()}", stop=BEHIND)
+
+
 def _text(line: Mapping[Any, Any], key: Any) -> str:
     value = line[key]
     if not isinstance(value, str) or not value.strip():
@@ -72,6 +80,10 @@ FORMATS: dict[tuple[str, ...], Callable[[Mapping[str, Any], int], Prompt]] = {
     ("question_id", "category", "turns"): _spec_bench,
     ("question", "answer"): _gsm8k,
     ("task_id", "prompt"): _humaneval,
+}
+FORMS: dict[tuple[str, Any], Callable[[Prompt], Prompt]] = {
+    ("steps", _gsm8k): _with_steps,
+    ("fenced", _humaneval): _fenced,
 }
 KNOWN = "Spec-Bench (question_id, category, turns), GSM8K (question, answer) and HumanEval (task_id, prompt)"
 
@@ -91,11 +103,12 @@ def read_suite(name: str, first: int | None = None) -> list[Prompt]:
     if not prompts:
         raise UserError(f"suite {name} is empty; allowed is one prompt or more; write a JSON line for each")
     if shown != name:
-        if form != "steps" or make is not _gsm8k:
+        if (form, make) not in FORMS:
             raise UserError(
-                f"suite {name} asks for #{form}; allowed is #steps of a file like GSM8K; leave it out"
+                f"suite {name} asks for #{form}; allowed are #steps of a file like GSM8K and #fenced of one "
+                "like HumanEval; leave it out"
             )
-        prompts = [_with_steps(prompt) for prompt in prompts]
+        prompts = [FORMS[form, make](prompt) for prompt in prompts]
     seen: dict[str, int] = {}
     chosen = []
     for prompt in prompts:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from anyorder.bench.suites import Prompt
 
 LONG = 1024  # tokens of a plain run from which on it is worth measuring what runs cost
-SUITE = "quick, or a file like Spec-Bench, HumanEval or GSM8K (FILE#steps: behind solved problems)"
+SUITE = "quick, or a file like Spec-Bench, HumanEval or GSM8K (docs: FILE#fenced, FILE#steps)"
 ROWS = (
     "rows, by comma: name or name:option=value, in a value + is a comma; 'mix(a+b)': a batch whose prompts "
     f"take methods a and b in turn, + only joins; all-speculative: every one; peers: {', '.join(PEERS)}"

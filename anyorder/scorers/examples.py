@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from anyorder.card import Card, Option, Setting
 from anyorder.sandbox import run
-from anyorder.scorers.source import fenced, first_function, whole
+from anyorder.scorers.source import begun, fenced, first_function, whole
 from anyorder.scoring import Scorer, of_texts
 
 CARD = Card(
@@ -93,12 +93,12 @@ def passed(source: str, cases: list[tuple[str, str]], seconds: float, memory: in
 
 def examples(setting: Setting, seconds: float, memory: int) -> Scorer:
     def score(texts: list[str], prompt: str) -> list[float]:
-        cases = found(prompt)
+        cases, before = found(prompt), begun(prompt)
 
         def share(text: str) -> float:
             block = fenced(text)
-            source = whole(block or prompt + first_function(text))
-            written = block or len(source) > len(prompt)
+            source = whole(block or before + first_function(text))
+            written = block or len(source) > len(before)
             return passed(source, cases, seconds, memory) if written else 0.0
 
         with ThreadPoolExecutor(ABREAST) as pool:

@@ -25,6 +25,15 @@ def fenced(text: str) -> str | None:
     return found[1] if found else None
 
 
+def begun(prompt: str) -> str:
+    """The program that a prompt begins: what an open fence at its start holds, or all of it.
+
+    >>> begun("```python\ndef f(x):"), begun("def f(x):")
+    ('def f(x):', 'def f(x):')
+    """
+    return fenced(prompt) or prompt if prompt.lstrip().startswith("```") else prompt
+
+
 def whole(source: str) -> str:
     """The longest part of a program, by lines from its start, that is one."""
     lines = source.splitlines(keepends=True)

@@ -65,8 +65,16 @@ def test_solved_problems_before_each(write):
         assert number(answer) == number(text.rpartition("=")[2])
 
 
+def test_code_behind_an_open_fence(write):
+    (prompt,) = read_suite(f"{write(HUMAN)}#fenced")
+    assert (prompt.text, prompt.chat) == ("```python\ndef double(x):", False)
+    assert "\n```" in prompt.stop
+    assert passes(prompt, "\n    return x * 2\n```\nIt doubles.")
+    assert not passes(prompt, "\n    return x * 3\n```")
+
+
 @pytest.mark.parametrize(
-    "line, form, said", [(GSM, "step", "asks for #step; allowed is #steps"), (HUMAN, "steps", "like GSM8K")]
+    "line, form, said", [(GSM, "step", "asks for #step; allowed are #steps"), (HUMAN, "steps", "like GSM8K")]
 )
 def test_other_forms_are_refused(write, line, form, said):
     with pytest.raises(UserError, match=said):

@@ -17,7 +17,7 @@ from anyorder.core.types import Ask, Commit
 from anyorder.engine.engine import Cancelled, Engine
 from anyorder.errors import UserError
 from anyorder.registry import build
-from anyorder.testing.mixes import unequal
+from anyorder.testing.mixes import METHODS, SEARCHES, unequal
 from tests.engine.blank import Blank, drop_idle, net, request
 
 
@@ -25,13 +25,13 @@ def greedy():
     return build("greedy", {}, Setting(greedy=True))
 
 
-def mixes_equal_alone(folder, count: int, seed: int) -> int:
+def mixes_equal_alone(folder, count: int, seed: int, methods=METHODS) -> int:
     """Random mixes in a pool so small that requests are paused; how often."""
     alone = anyorder.load(str(folder), precision="fp32")
     mixed = anyorder.load(str(folder), precision="fp32", memory=500 * alone.target.cell_bytes)
     rng, compared = random.Random(seed), 0
     for _ in range(count):
-        requests, wrong = unequal(alone, mixed, rng)
+        requests, wrong = unequal(alone, mixed, rng, methods)
         assert not wrong
         compared += requests
     assert compared > 2 * count
@@ -40,6 +40,15 @@ def mixes_equal_alone(folder, count: int, seed: int) -> int:
 
 def test_twenty_random_mixes_equal_each_request_alone(tiny_model_folder) -> None:
     mixes_equal_alone(tiny_model_folder, 20, seed=1)
+
+
+def test_searches_beside_each_other_and_beside_other_methods(tiny_model_folder) -> None:
+    mixes_equal_alone(tiny_model_folder, 12, seed=3, methods=[*SEARCHES, *METHODS[:5]])
+
+
+@pytest.mark.slow
+def test_a_hundred_random_mixes_of_searches(tiny_model_folder) -> None:
+    assert mixes_equal_alone(tiny_model_folder, 100, seed=4, methods=SEARCHES) > 0
 
 
 @pytest.mark.slow
