@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from anyorder.errors import UserError
 
 STYLE = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}  # as json.dumps writes
 DATA = ("enum", "const", "default", "examples", "required")  # what under these is no schema
+YEAR = "^(000[1-9]|00[1-9][0-9]|0[1-9][0-9]{2}|[1-9][0-9]{3})"
 FAR = 4096  # tokens after which no end of a part is looked for
 SPARE = 4  # tokens that a name's quotes and colon may need
 
@@ -50,10 +52,19 @@ def parsed(text: str) -> Any:
     return schema
 
 
+def dated(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema, its dates after the year 0, which RFC 3339 has and Python's calendar has not."""
+    made: dict[str, Any] = copy.deepcopy(schema)
+    for part in _parts(made):
+        if part.get("format") in ("date", "date-time"):
+            part.setdefault("pattern", YEAR)
+    return made
+
+
 def start(schema: dict[str, Any], vocabulary: Vocabulary) -> Grammar:
     """The schema at its start. Raises UserError for what nothing satisfies and for what is not supported."""
     try:
-        grammar = backend().LLMatcher.grammar_from_json_schema(schema, overrides=STYLE)
+        grammar = backend().LLMatcher.grammar_from_json_schema(dated(schema), overrides=STYLE)
     except ValueError as error:
         raise UserError(fault("json_schema", str(error))) from error
     return compiled("json_schema", grammar, vocabulary)

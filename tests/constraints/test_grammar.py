@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 
 import anyorder
-from anyorder.constraints import Vocabulary, made
+from anyorder.constraints import Vocabulary, made, schema
 from anyorder.errors import UserError
 
 PERSON = {
@@ -41,6 +41,16 @@ def test_every_text_is_valid_however_little_room_there_is(model, method: str, ro
     result = model.generate("a person", method, json_schema=PERSON, max_tokens=room, seed=room)
     jsonschema.validate(json.loads(result.text), PERSON)
     assert result.tokens <= room
+
+
+def test_dates_begin_with_the_year_one(words) -> None:
+    """A date of the year 0 is right by RFC 3339, and Python's validators refuse it."""
+    start = schema.start(
+        {"type": "object", "properties": {"day": {"type": "string", "format": "date"}}}, words
+    )
+    for year, may in (("2024", True), ("0001", True), ("0000", False)):
+        text = words.encode(f'{{"day": "{year}-02-03"}}')
+        assert (start.after(text) is not None) == may
 
 
 @pytest.mark.parametrize("heat", [0.0, 1.0])
