@@ -11,6 +11,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from anyorder.core.canvas import Canvas
 from anyorder.core.decode import Request, decode
 from anyorder.core.types import Answer, Ask, Commit, Tree
+from anyorder.hypotheses import Rule
 from anyorder.methods.search.beam import search
 from anyorder.nets.causal import CHUNK, Causal
 from anyorder.nets.lean import Lean
@@ -177,7 +178,7 @@ def test_accepted_guesses_are_never_computed_again() -> None:
 def test_forked_rows_share_their_prefix() -> None:
     net = Causal(Stock(model("llama")))
     canvas = Canvas(list(range(1, 21)), 8)
-    for _ in decode([Request(canvas, lambda c: search(c, 4, 1.0, "never"), {"target": net})]):
+    for _ in decode([Request(canvas, lambda c: search(c, Rule(4, 1.0, "never")), {"target": net})]):
         assert net.slots.used <= 20 + 2 * 4 * 8
 
 
