@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import torch
 from hypothesis import settings
 
 torch.set_num_threads(1)
+gc.set_threshold(50_000, 20, 100)  # enumerations make many objects, and libraries have many to be walked over
 settings.register_profile("same", derandomize=True, deadline=None)
 settings.load_profile("same")
 
