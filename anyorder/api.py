@@ -170,9 +170,9 @@ class Model:
         card = self._card(method)
         try:
             shaped, own = registry.shaping(method, constraints.written(options))
-            held = constraints.taken(shaped, self.vocabulary, max_tokens)
+            setting = self._setting(shaped["temperature"] == 0, prompt)
+            held = constraints.taken(shaped, self._vocabulary(setting), max_tokens)
             sampling = Sampling(**shaped, constraint=held)
-            setting = self._setting(sampling.greedy, prompt)
             run = registry.build(method, own, replace(setting, forced=None if held is None else held.forced))
         except ValueError as error:
             raise UserError(str(error)) from error
@@ -209,7 +209,9 @@ class Model:
     @property
     def vocabulary(self) -> constraints.Vocabulary:
         """What constraints must know."""
-        setting = self._setting(True, "")
+        return self._vocabulary(self._setting(True, ""))
+
+    def _vocabulary(self, setting: Setting) -> constraints.Vocabulary:
         assert setting.encode is not None
         return constraints.Vocabulary(
             self.target.vocab, self.eos, self.tokenizer, setting.encode, setting.spell, self.memory

@@ -95,6 +95,27 @@ def under(inner: Method, rule: Rule, nets: Sequence[str] = (), layers: Sequence[
         (_, chance), *_ = replies
         return read(ask, [answer for answer, _ in replies], chance, canvas)
 
+    return instead(inner, asked, told)
+
+
+def asking(inner: Method, net: str) -> Method:
+    """The method, asking a net wherever it asks the target, with the target's own chances."""
+
+    def asked(ask: Ask, canvas: Canvas) -> tuple[Ask, ...]:
+        if ask.net != "target":
+            return (ask,)
+        return (replace(ask, net=net, read=lambda a, chance: ask.read(a, chance.of("target"))),)
+
+    return instead(inner, asked, lambda ask, replies, canvas: replies[0])
+
+
+Asked = Callable[[Ask, Canvas], tuple[Ask, ...]]
+Told = Callable[[Ask, Sequence[Any], Canvas], Any]
+
+
+def instead(inner: Method, asked: Asked, told: Told) -> Method:
+    """The method, where for each of its asks others are made, and it is told what they came to."""
+
     def flow(canvas: Canvas) -> Flow:
         going, reply = inner(canvas), None
         try:

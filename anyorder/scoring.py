@@ -105,6 +105,11 @@ class Scorer:
         return said[0]
 
 
+def asked(setting: Setting, prefix: Prefix) -> str:
+    """The prompt, as the user wrote it if that is known."""
+    return setting.spell(prefix.prompt) if setting.prompt is None else setting.prompt
+
+
 def of_texts(
     score: OfTexts,
     setting: Setting,
@@ -115,8 +120,7 @@ def of_texts(
     """A scorer of a function of texts and prompt."""
 
     def judge(prefixes: Sequence[Prefix]) -> Sequence[float]:
-        prompt = setting.spell(prefixes[0].prompt) if setting.prompt is None else setting.prompt
-        return score([setting.spell(prefix.token) for prefix in prefixes], prompt)
+        return score([setting.spell(prefix.token) for prefix in prefixes], asked(setting, prefixes[0]))
 
     return Scorer(judge, name, seconds=seconds, bounds=bounds)
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from anyorder.card import Card, Option, Setting
 from anyorder.scorers.source import begun, fenced
-from anyorder.scoring import Prefix, Scorer
+from anyorder.scoring import Prefix, Scorer, asked
 
 CARD = Card(
     name="compiles",
@@ -45,8 +45,7 @@ def valid(source: str, ended: bool) -> bool:
 
 def compiles(setting: Setting, prompt: bool) -> Scorer:
     def score(prefixes: Sequence[Prefix]) -> list[float]:
-        before = setting.spell(prefixes[0].prompt) if setting.prompt is None else setting.prompt
-        start = begun(before) if prompt else ""
+        start = begun(asked(setting, prefixes[0])) if prompt else ""
         texts = [setting.spell(prefix.token) for prefix in prefixes]
         sources = [start + text if (block := fenced(text)) is None else block for text in texts]
         return [float(valid(s, p.ended)) for s, p in zip(sources, prefixes, strict=True)]

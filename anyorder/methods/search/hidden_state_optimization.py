@@ -9,13 +9,9 @@ for all states S, keys and values, of the text so far, the window's own among th
 each cell its own count of steps. The method itself is any other one, asking that net instead of the target.
 """
 
-from dataclasses import replace
-
 from anyorder.card import Card, Option, Setting
-from anyorder.core.canvas import Canvas
-from anyorder.core.chance import Chance
-from anyorder.core.types import Answer, Ask, Commit, Flow, Method
-from anyorder.law import writer
+from anyorder.core.types import Method
+from anyorder.law import asking, writer
 
 CARD = Card(
     name="hidden_state_optimization",
@@ -47,37 +43,7 @@ CARD = Card(
 )
 
 
-def asking(net: str, inner: Method) -> Method:
-    """The method, asking a net wherever it asks the target, with the target's own chances."""
-
-    def asked(ask: Ask) -> Ask:
-        if ask.net != "target":
-            return ask
-
-        def read(answer: Answer, chance: Chance) -> object:
-            return ask.read(answer, chance.of("target"))
-
-        return replace(ask, net=net, read=read)
-
-    def flow(canvas: Canvas) -> Flow:
-        going, reply = inner(canvas), None
-        try:
-            while True:
-                try:
-                    step = going.send(reply)
-                except StopIteration:
-                    return
-                if isinstance(step, Commit):
-                    reply = yield step
-                else:
-                    reply = yield asked(step) if isinstance(step, Ask) else tuple(map(asked, step))
-        finally:
-            going.close()
-
-    return flow
-
-
 def hidden_state_optimization(
     setting: Setting, rate: float, window: int, optimizer: str, clip: float, then: str
 ) -> Method:
-    return asking("edited", writer(setting, then))
+    return asking(writer(setting, then), "edited")

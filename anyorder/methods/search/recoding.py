@@ -10,8 +10,7 @@ method itself is any other one, asking that net instead of the target.
 
 from anyorder.card import Card, Option, Setting
 from anyorder.core.types import Method
-from anyorder.law import writer
-from anyorder.methods.search.hidden_state_optimization import asking
+from anyorder.law import asking, writer
 
 LABELLED = ("surprisal", "nll")
 
@@ -58,4 +57,4 @@ def recoding(setting: Setting, step: float, signal: str, where: str, then: str) 
             f"where is top and signal is {signal}, which would tell the head what came; allowed with top are "
             "argmax and entropy; choose one of these, or where=states"
         )
-    return asking("recoded", writer(setting, then))
+    return asking(writer(setting, then), "recoded")
