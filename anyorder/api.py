@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from anyorder import companions, constraints, registry
+from anyorder import companions, constraints, holes, registry
 from anyorder.card import Price, Setting
 from anyorder.core.canvas import Canvas
 from anyorder.core.chance import Chance
@@ -25,16 +25,17 @@ from anyorder.core.decode import Request, Watch, decode
 from anyorder.core.types import Net
 from anyorder.engine.cost import known, load_or_measure
 from anyorder.errors import UserError
+from anyorder.nets.adapter import Adapter
 from anyorder.nets.causal import Causal
 from anyorder.nets.graphs import Static
 from anyorder.nets.lean import Lean, lean, plain
-from anyorder.nets.load import give_back
-from anyorder.nets.load import load as load_checkpoint
+from anyorder.nets.load import give_back, load_any
 from anyorder.nets.memory import Memory, parsed, share_of_machine, show
 from anyorder.nets.stock import packs
+from anyorder.nets.two_way import TwoWay
 from anyorder.quick import NET as QUICK
 from anyorder.shapers import Sampling, compose
-from anyorder.text import Speller, stop_rule
+from anyorder.text import Speller, stop_rule, unknown_words
 
 
 def in_4_bits(name: str) -> str:
@@ -82,13 +83,15 @@ class Result:
 
 
 class Piece(str):
-    """A bit of text that just became true; `.request` tells whose."""
+    """A bit of text that just became true; `.request` tells whose. `.cells`: which cells of an any-order
+    canvas it stands in, counted from the end of the prompt; None: it continues the text."""
 
     request: Request
+    cells: tuple[int, ...] | None
 
-    def __new__(cls, text: str, request: Request) -> Piece:
+    def __new__(cls, text: str, request: Request, cells: tuple[int, ...] | None = None) -> Piece:
         piece = super().__new__(cls, text)
-        piece.request = request
+        piece.request, piece.cells = request, cells
         return piece
 
 
@@ -103,9 +106,11 @@ class Model:
         tokenizer: Any,
         packed: bool = True,
         memory: int | None = None,
+        adapter: Adapter | None = None,
     ):
         """`module`: a transformers model; packed, its weights move out of it. `memory`: bytes of all caches
-        together. Raises UserError, and Disagrees if the packed body gave other answers than the module."""
+        together. `adapter`: how an any-order model is asked. Raises UserError, and Disagrees if the packed
+        body gave other answers than the module."""
         self.name, self.precision = name, precision
         self.module, self.tokenizer = module, tokenizer
         self.cache = Memory(memory or share_of_machine(module.device.type))
@@ -115,7 +120,10 @@ class Model:
             raise UserError(str(error)) from error
         if body is None:
             raise Disagrees(name)
-        self.target = Causal(body, self.cache, self._packs(body))
+        self.adapter, packs = adapter, self._packs(body)
+        self.filler = None if adapter is None else TwoWay(body, adapter, self.cache, packs)
+        writes = adapter is None or adapter.attention == "hybrid"
+        self.target: Any = Causal(body, self.cache, packs) if writes else self.filler
         self.memory: dict[str, Any] = {}  # what drafters keep between requests
         self.cost = known(self.target, name, precision)  # measured by `anyorder bench --cost`, or None
         quick = known(self.target, in_4_bits(name), precision) if companions.has_quick(self) else None
@@ -149,7 +157,7 @@ class Model:
         prompt: str | Sequence[int],
         method: str = "auto",
         *,
-        max_tokens: int = 128,
+        max_tokens: int | None = None,
         temperature: float | None = None,
         seed: int = 0,
         stop: Sequence[str] = (),
@@ -159,41 +167,51 @@ class Model:
         """A request ready for `decode`.
 
         `prompt`: text, put into the model's chat template if it has one and `chat` is true; or token ids,
-        taken as they are. `options`: shaping (top_k, top_p, min_p, repetition_penalty, presence_penalty,
-        frequency_penalty, logit_bias, banned), constraints (json_schema, which may be a dict, grammar, regex,
-        choices, keywords, min_tokens, rhyme, constraint) and the method's own. Raises UserError.
+        taken as they are. `max_tokens`: 128, or the model's own number of cells. `options`: shaping (top_k,
+        top_p, min_p, repetition_penalty, presence_penalty, frequency_penalty, logit_bias, banned),
+        constraints (json_schema, which may be a dict, grammar, regex, choices, keywords, min_tokens, rhyme,
+        constraint), of any-order canvases (block, template), and the method's own. Raises UserError.
         """
         if temperature is not None:
             options["temperature"] = temperature
-        if method == "auto" and "tree" not in self.target.can:
-            method = "sample" if temperature else "greedy"
-        card = self._card(method)
+        card = self._card(method := self.chosen(method, temperature))
+        ids = self.encode(prompt, chat)
+        rule = stop_rule(self.tokenizer, stop) if stop else None
+        space: dict[str, Any] = {}
         try:
+            if card.canvas == "cells":
+                space, options = holes.taken(options)
             shaped, own = registry.shaping(method, constraints.written(options))
             setting = self._setting(shaped["temperature"] == 0, prompt)
-            held = constraints.taken(shaped, self._vocabulary(setting), max_tokens)
+            if card.canvas == "cells":
+                assert self.adapter is not None
+                assert setting.encode is not None
+                most = self.cells if max_tokens is None else self._room(max_tokens)
+                canvas = holes.canvas(ids, most, self.adapter, space, setting.encode, self.eos, rule)
+            else:
+                canvas = Canvas(
+                    ids, self._room(128 if max_tokens is None else max_tokens), eos=self.eos, stop=rule
+                )
+            held = constraints.taken(shaped, self._vocabulary(setting), canvas.budget)
             sampling = Sampling(**shaped, constraint=held)
             run = registry.build(method, own, replace(setting, forced=None if held is None else held.forced))
         except ValueError as error:
             raise UserError(str(error)) from error
-        ids = self.encode(prompt, chat)
-        if max_tokens < 1:
-            raise UserError(f"max_tokens is {max_tokens}; allowed is 1 or more; ask for at least one token")
-        if len(ids) + max_tokens > self.target.context:
-            raise UserError(
-                f"the prompt has {len(ids)} tokens and {max_tokens} are asked for; {self.name} holds "
-                f"{self.target.context} in all; shorten the prompt or ask for fewer"
-            )
-        self._fits(len(ids) + max_tokens)
-        if "tree" not in self.target.can and card.family != "autoregressive":
+        self._fits(len(ids), canvas.budget)
+        if "tree" not in self.target.can and card.canvas == "row" and card.family != "autoregressive":
             raise UserError(
                 f"method {method} asks for guesses or several rows, which {self.name} misreads; "
                 "choose greedy or sample"
             )
-        rule = stop_rule(self.tokenizer, stop) if stop else None
-        canvas = Canvas(ids, max_tokens, eos=self.eos, stop=rule)
-        nets = self._nets(method, setting)
-        return Request(canvas, run, nets, compose(sampling), Chance(seed))
+        return Request(canvas, run, self._nets(method, setting), compose(sampling), Chance(seed))
+
+    def chosen(self, method: str, temperature: float | None) -> str:
+        """What `auto` stands for where a model cannot do what it does."""
+        if method == "auto" and self.target is self.filler:
+            return "static"
+        if method == "auto" and "tree" not in self.target.can:
+            return "sample" if temperature else "greedy"
+        return method
 
     def _setting(self, greedy: bool, prompt: str | Sequence[int]) -> Setting:
         return Setting(
@@ -225,7 +243,8 @@ class Model:
 
     def _nets(self, method: str, setting: Setting) -> dict[str, Net]:
         """The target and what the made drafters need. Raises UserError."""
-        nets: dict[str, Net] = {"target": self.target}
+        cells = registry.card(method).canvas == "cells"
+        nets: dict[str, Net] = {"target": self.filler if cells and self.filler else self.target}
         for name, options in setting.nets:
             made = self.net(name, options)
             if nets.setdefault(name, made) is not made:
@@ -240,19 +259,45 @@ class Model:
             card = registry.card(method)
         except ValueError as error:
             raise UserError(str(error)) from error
-        if card.canvas != "row":
+        if card.canvas != "row" and self.filler is None:
             raise UserError(
                 f"method {method} fills cells in any order and {self.name} writes from left to right; "
                 "choose a method of another family; see: anyorder methods"
             )
+        if card.canvas == "row" and self.target is self.filler:
+            raise UserError(
+                f"method {method} writes from left to right and {self.name} fills cells in any order; "
+                "choose a method of family diffusion; see: anyorder methods"
+            )
+        kind = self.adapter.attention if self.adapter else ""
+        if card.attention and card.canvas == "cells" and kind not in card.attention:
+            raise UserError(
+                f"method {method} needs a model whose attention is {' or '.join(card.attention)}, and that "
+                f"of {self.name} is {kind}; choose another method or model"
+            )
         return card
 
-    def _fits(self, cells: int) -> None:
+    def _room(self, tokens: int) -> int:
+        if tokens < 1:
+            raise UserError(f"max_tokens is {tokens}; allowed is 1 or more; ask for at least one token")
+        return tokens
+
+    @property
+    def cells(self) -> int | None:
+        """Cells of a canvas of this model, where its makers named a number."""
+        return (getattr(self.module.config, "anyorder", None) or {}).get("cells")
+
+    def _fits(self, prompt: int, more: int) -> None:
         """Refuse a request that could not be decoded even alone. Raises UserError."""
-        need, most = cells * self.target.cell_bytes, self.cache.budget
+        if prompt + more > self.target.context:
+            raise UserError(
+                f"the prompt has {prompt} tokens and {more} are asked for; {self.name} holds "
+                f"{self.target.context} in all; shorten the prompt or ask for fewer"
+            )
+        need, most = (prompt + more) * self.target.cell_bytes, self.cache.budget
         if need > most:
             raise UserError(
-                f"prompt and max_tokens make {cells} tokens, which need {show(need)} of cache, and "
+                f"prompt and max_tokens make {prompt + more} tokens, which need {show(need)} of cache, and "
                 f"{show(most)} are allowed; allow more memory, shorten the prompt or ask for fewer"
             )
 
@@ -276,6 +321,11 @@ class Model:
             ids = list(self.tokenizer.apply_chat_template(turns, add_generation_prompt=True)["input_ids"])
         else:
             ids = list(self.tokenizer(prompt)["input_ids"])
+        if isinstance(prompt, str) and (unknown := unknown_words(self.tokenizer, prompt)):
+            raise UserError(
+                f"the prompt has words that {self.name} does not know: {', '.join(unknown)}; allowed are "
+                "those of its vocabulary; use others"
+            )
         if not ids:
             raise UserError(
                 "the prompt is empty; a prompt has at least one word; write something to continue"
@@ -301,8 +351,13 @@ class Model:
         """Decode one prompt; its text piece by piece as it is committed. Options as in `request`.
 
         While a method keeps several hypotheses nothing is certain: the best one's text comes at the end.
+        Pieces of an any-order canvas name their cells; a cell may be written again, and
+        `Piece.request.canvas` is the whole.
         """
         request = self.request(prompt, method, **options)
+        if request.canvas.mask is not None:
+            yield from self._filled(request)
+            return
         speller, forked = Speller(self.tokenizer, options.get("stop", ())), False
         for event in decode([request]):
             forked |= event.commit.parents is not None
@@ -310,6 +365,14 @@ class Model:
                 yield Piece(text, request)
         if forked:
             yield Piece(self.result(request, method, 0.0).text, request)
+
+    def _filled(self, request: Request) -> Iterator[Piece]:
+        """The commits of an any-order canvas."""
+        for event in decode([request]):
+            for token, at in zip(event.written.token, event.written.at or ()):
+                if token:
+                    cells = tuple(i - request.canvas.prompt for i in at)
+                    yield Piece(self.tokenizer.decode(list(token)), request, cells)
 
     def batch(
         self, prompts: Sequence[Any], method: str = "auto", watch: Watch | None = None, **options: Any
@@ -335,6 +398,7 @@ class Model:
     def result(self, request: Request, method: str, seconds: float) -> Result:
         """The outcome of a finished request."""
         canvas = request.canvas
+        method = self.chosen(method, None)
         order = sorted(range(len(canvas.rows)), key=lambda h: -canvas.score[h])
         texts = [self.spell(canvas, h) for h in order]
         best = order[0]
@@ -371,9 +435,9 @@ def load(
     """
     name, budget = model or "smollm2", None if memory is None else parsed(memory)
     for pack in (packed, False):
-        module, tokenizer = load_checkpoint(name, precision, device)
+        module, tokenizer, adapter = load_any(name, precision, device)
         with contextlib.suppress(Disagrees):
-            made = Model(name, precision, module, tokenizer, pack, budget)
+            made = Model(name, precision, module, tokenizer, pack, budget, adapter)
             give_back()
             return made
     raise AssertionError("a stock body agrees with itself")

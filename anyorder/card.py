@@ -88,6 +88,7 @@ class Card:
     temperature: float = 0.0  # what a request gets that names none
     kind: str = ""  # drafters: how their guesses are made (KINDS); "" for other methods
     canvas: str = "row"  # "row": grows at its end; "cells": any-order
+    attention: tuple[str, ...] = ()  # any-order nets it runs on, by what their cells see; (): all
 
     def __post_init__(self) -> None:
         if self.family not in (*FAMILIES, SCORER):

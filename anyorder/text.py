@@ -28,6 +28,21 @@ class StopRule:
         return text[: min(places)] if places else text
 
 
+def words_only(tokenizer: Any) -> bool:
+    """Whether the tokenizer knows whole words and nothing else, so that they carry no spaces."""
+    model = getattr(getattr(tokenizer, "backend_tokenizer", None), "model", None)
+    return type(model).__name__ == "WordLevel"
+
+
+def unknown_words(tokenizer: Any, text: str) -> list[str]:
+    """Words of a text that such a tokenizer has no token for."""
+    if not words_only(tokenizer):
+        return []
+    read = tokenizer(text, return_offsets_mapping=True)
+    places = zip(read["input_ids"], read["offset_mapping"], strict=True)
+    return [text[a:b] for token, (a, b) in places if token == tokenizer.unk_token_id]
+
+
 def stop_rule(tokenizer: Any, stops: Sequence[str]) -> StopRule:
     return StopRule(tokenizer, [stops] if isinstance(stops, str) else stops)
 

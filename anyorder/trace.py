@@ -46,11 +46,11 @@ class Tracer:
         for h, tokens in enumerate(event.written.token):
             source = event.commit.parents[h] if event.commit.parents else h
             lines, laws = next(((x, p) for x, p in self.laws if x.row == source), (None, None))
+            at = list(event.written.at[h]) if event.written.at else None
             rows.append({
                 "row": h, "parent": source, "token": list(tokens), "text": tokenizer.decode(list(tokens)),
-                "probability": _along(lines, laws, tokens), "ended": event.written.ended[h],
-                "accepted": _accepted(lines, tokens),
-                "at": list(event.written.at[h]) if event.written.at else None,
+                "probability": _along(lines, laws, tokens, at), "ended": event.written.ended[h],
+                "accepted": _accepted(lines, tokens), "at": at,
             })  # fmt: skip
         line = {"step": self.step, "asked": self.asks, "committed": rows}
         self.file.write(json.dumps(line) + "\n")
@@ -84,9 +84,16 @@ def _accepted(lines: Lines | None, tokens: Any) -> list[int]:
     return [] if lines is None or lines.cells is not None else _path(lines, tokens)
 
 
-def _along(lines: Lines | None, laws: Any, tokens: Any) -> list[float] | None:
-    """The target's probability of each committed token after the ones before it."""
-    if lines is None or laws is None or lines.cells is not None:
+def _along(
+    lines: Lines | None, laws: Any, tokens: Any, at: list[int] | None = None
+) -> list[float | None] | None:
+    """The target's probability of each committed token after the ones before it, or in its cell; None for a
+    cell that was not asked for."""
+    if lines is None or laws is None:
         return None
+    if lines.cells is not None:
+        line = {cell: i for i, cell in enumerate(lines.cells)}
+        pairs = zip(at or (), tokens, strict=True)
+        return [round(float(laws[line[i], t]), 6) if i in line else None for i, t in pairs]
     nodes = [-1, *_path(lines, tokens)]
     return [round(float(laws[n + 1, t]), 6) for n, t in zip(nodes, tokens, strict=False)]

@@ -24,7 +24,9 @@ def generate(
     model: Annotated[str, typer.Option(help="short name, hub id, folder or GGUF file")] = "smollm2",
     method: Annotated[str, typer.Option(help="see: anyorder methods")] = "auto",
     set_: Annotated[list[str] | None, typer.Option("--set", help="an option, name=value; may repeat")] = None,
-    max_tokens: Annotated[int, typer.Option(help="most tokens written")] = 128,
+    max_tokens: Annotated[
+        int | None, typer.Option(help="most tokens written; 128, or the model's own")
+    ] = None,
     temperature: Annotated[
         float | None, typer.Option(help="0: the likeliest token; default: the method's")
     ] = None,
@@ -82,6 +84,8 @@ def write(loaded: Model, request: Request, stop: Sequence[str], tracer: Tracer |
     from anyorder.core.decode import decode
     from anyorder.text import Speller
 
+    if request.canvas.mask is not None:
+        return fill_in_place(loaded, request, tracer, show=show)
     speller, live = Speller(loaded.tokenizer, stop), show
     for event in decode([request], tracer.watch if tracer else None):
         if tracer:
@@ -92,6 +96,27 @@ def write(loaded: Model, request: Request, stop: Sequence[str], tracer: Tracer |
     if tracer:
         tracer.close()
     return live
+
+
+def fill_in_place(loaded: Model, request: Request, tracer: Tracer | None, *, show: bool) -> bool:
+    """Decode an any-order request; on a terminal its canvas fills in place and goes before the text comes."""
+    from rich.console import Console
+    from rich.live import Live
+
+    from anyorder.cli.canvas import drawn
+    from anyorder.core.decode import decode
+
+    console = Console()
+    with Live(console=console, transient=True, auto_refresh=False) as live:
+        for event in decode([request], tracer.watch if tracer else None):
+            if tracer:
+                tracer.write(event, loaded.tokenizer)
+            if show and console.is_terminal:
+                fresh = set(event.written.at[0] if event.written.at else ())
+                live.update(drawn(request.canvas, loaded.tokenizer, fresh), refresh=True)
+    if tracer:
+        tracer.close()
+    return False
 
 
 def parsed(settings: list[str]) -> dict[str, str]:
@@ -109,10 +134,12 @@ def parsed(settings: list[str]) -> dict[str, str]:
 
 def checked(method: str, options: dict[str, str]) -> None:
     """Refuse unknown methods, options and values before anything slow happens."""
-    from anyorder import registry
+    from anyorder import holes, registry
     from anyorder.errors import UserError
 
     try:
+        if registry.card(method).canvas == "cells" or method == "auto":  # the model decides what auto is
+            _, options = holes.taken(options)
         known = {option.name: option for option in registry.options(method)}
         _, own = registry.shaping(method, options)
         for name, value in own.items():

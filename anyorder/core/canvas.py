@@ -7,6 +7,7 @@ commit fills holes in any order. A row that ended stays as it is, whatever a met
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 from anyorder.core.types import Cells, Commit, Tokens, Written
 
@@ -31,8 +32,11 @@ class Canvas:
         rows: int = 1,
         mask: int | None = None,
         block: int | None = None,
+        given: Sequence[int] = (),
+        origin: int | None = None,
     ):
-        """`budget` is the most tokens a row may add. `mask` makes an any-order canvas of `budget` holes."""
+        """`budget` is the most tokens a row may add. `mask` makes an any-order canvas of `budget` holes, or
+        of the `given` tokens and holes. Blocks are counted from `origin`, the end of the prompt."""
         assert budget >= 1, "a canvas has room for at least one token"
         self.prompt = len(prompt)
         self.budget = budget
@@ -40,7 +44,8 @@ class Canvas:
         self.stop = stop
         self.mask = mask
         self.block = block or budget
-        holes = [] if mask is None else [mask] * budget
+        self.origin = self.prompt if origin is None else origin
+        holes = [] if mask is None else list(given) or [mask] * budget
         self.rows: list[list[int]] = [list(prompt) + holes for _ in range(rows)]
         self.score: list[float] = [0.0] * rows
         self.ended: list[str | None] = [None] * rows
@@ -63,13 +68,16 @@ class Canvas:
         return self.rows[row][self.prompt :]
 
     def blocks(self) -> list[range]:
-        """The holes of an any-order canvas as runs of `block` positions, left to right."""
-        last = self.prompt + self.budget
-        return [range(i, min(i + self.block, last)) for i in range(self.prompt, last, self.block)]
+        """The cells to be filled as runs of `block` positions, left to right."""
+        last = max(map(len, self.rows))
+        first = self.prompt + (self.origin - self.prompt) % self.block
+        starts = [self.prompt, *range(first, last, self.block)]
+        return [range(a, min(b, last)) for a, b in pairwise([*starts, last]) if a < b]
 
     def holes(self, cells: Sequence[int]) -> list[list[int]]:
         """Of the given positions those not written yet, for each live row."""
-        return [[i for i in cells if self.rows[h][i] == self.mask] for h in self.live]
+        rows = [self.rows[h] for h in self.live]
+        return [[i for i in cells if i < len(row) and row[i] == self.mask] for row in rows]
 
     def write(self, commit: Commit) -> Written:
         """Make a commit true, cut where the row ends."""
@@ -121,18 +129,25 @@ class Canvas:
         live, ended = self.live, list(self.ended)
         kept: list[list[int]] = [[] for _ in self.rows]
         cells: list[list[int]] = [[] for _ in self.rows]
-        for h, token, at in zip(live, commit.token, commit.at, strict=True):
-            row, last = self.rows[h], self.prompt + self.budget
+        cuts = commit.cut or [None] * len(live)
+        for h, token, at, cut in zip(live, commit.token, commit.at, cuts, strict=True):
+            row = self.rows[h]
+            if cut is not None:
+                del row[cut:]
+            last = len(row)
             for t, i in zip(token, at, strict=True):
                 if self.prompt <= i < last:
                     row[i] = t
                     kept[h].append(t)
                     cells[h].append(i)
-            hole = row.index(self.mask) if self.mask in row else last
+            hole = row.index(self.mask, self.prompt) if self.mask in row[self.prompt :] else last
             first = next((i for i in range(self.prompt, hole) if row[i] in self.eos), None)
             if first is not None:
                 del row[first + 1 :]
                 ended[h] = "eos"
+            elif self.stop and (most := self.stop(row[self.prompt : hole], hole - self.prompt)) is not None:
+                del row[self.prompt + most :]
+                ended[h] = "stop"
             elif hole == last:
                 ended[h] = "length"
         return self._settle(kept, cells, ended, commit.score)

@@ -32,10 +32,10 @@ class Request:
     runs: dict[str, int] = field(default_factory=dict)  # net -> runs asked for
     cells: dict[str, int] = field(default_factory=dict)  # net -> cells fed
 
-    def shaped(self, ask: Ask, answer: Answer | Exception) -> Answer:
+    def shaped(self, ask: Ask, answer: Answer | Exception, first: bool) -> Answer:
         if isinstance(answer, Exception):
             raise answer
-        self.runs[ask.net] = self.runs.get(ask.net, 0) + 1
+        self.runs[ask.net] = self.runs.get(ask.net, 0) + first
         self.cells[ask.net] = self.cells.get(ask.net, 0) + answer.cells
         if bool(answer.logits.sum().isnan()):
             step = f"net {ask.net!r} answered NaN in step {self.runs[ask.net]}"
@@ -149,11 +149,13 @@ def _answered(
         pairs = [(ask, request.canvas) for request, _, ask in group]
         answers = net(pairs) if "pack" in net.can else [net([pair])[0] for pair in pairs]
         alike: dict[Any, list[tuple[Request, int, Answer]]] = {}  # by reader
+        served: set[Request] = set()  # several asks of one request are one run
         for (request, i, ask), answer in zip(group, answers, strict=True):
             if answer is None:
                 continue
             try:
-                shaped = request.shaped(ask, answer)
+                shaped = request.shaped(ask, answer, request not in served)
+                served.add(request)
                 if watch is not None:
                     watch(request, ask, shaped)
                 if shaped is answer and getattr(ask.read, "together", False):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cache, lru_cache, partial
+from functools import cache, lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -96,28 +96,6 @@ def log_probs(answer: Answer, chance: Chance) -> Tensor:
     """[L, V] log-probabilities of each live row's next token, at least float32."""
     logits = ends(answer)
     return logits.log_softmax(-1, dtype=torch.promote_types(logits.dtype, torch.float32))
-
-
-def _cells(answer: Answer, chance: Chance, best: bool) -> list[tuple[list[int], list[float]]]:
-    """For each live row: the likeliest token of each asked cell, or a draw, and its probability."""
-    laws = answer.logits.softmax(-1, dtype=torch.promote_types(answer.logits.dtype, torch.float32))
-    out = []
-    for lines in answer.rows:
-        mine = slice(lines.start, lines.start + lines.count)
-        token = likeliest(answer.logits[mine]).tolist()
-        if not best:
-            turn = lines.count  # a cell asked again stands among fewer holes, so it is drawn afresh
-            token = [
-                chance.pick(answer.logits[lines.start + i], lines.row, lines.position(i), turn)
-                for i in range(turn)
-            ]
-        sure = laws[mine][range(len(token)), token].tolist() if token else []
-        out.append((token, sure))
-    return out
-
-
-argmax_with_confidence = partial(_cells, best=True)
-sample_with_confidence = partial(_cells, best=False)
 
 
 @together

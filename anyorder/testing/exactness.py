@@ -15,7 +15,7 @@ from anyorder.testing.by_text import ByText
 from anyorder.testing.oracles import distance, greedy_text, law_of_text, plain_line
 from anyorder.testing.outcomes import TooMany, enumerate_outcomes
 from anyorder.testing.record import play, restarted
-from anyorder.testing.subject import PROMPTS, Subject
+from anyorder.testing.subject import PROMPTS, Subject, subject
 
 LENGTH = 9  # tokens of a text; a square, for grids
 CLOSE = 1e-6  # readers may draw from float32
@@ -80,22 +80,29 @@ def planted(eos: int, place: int) -> Shape:
 
 
 def greedy_text_wherever_eos_falls(tested: Subject) -> str:
-    """Law 2. The text of exact methods at temperature 0 is the plain loop's."""
-    if not tested.card.exact or tested.card.canvas != "row":
-        raise DoesNotApply("the card says inexact" if not tested.card.exact else "the canvas is any-order")
-    runs = 0
+    """Law 2. The text of exact methods at temperature 0 is the plain loop's, or, of those that fill cells,
+    static unmasking's."""
+    if not tested.card.exact or tested.card.family == "visual":
+        raise DoesNotApply("the card says inexact" if not tested.card.exact else "a grid has no plain loop")
+    runs, cells = 0, tested.card.canvas == "cells"
+    plain = subject("static", options={k: v for k, v in tested.options.items() if k in ("steps", "order")})
+
+    def oracle(prompt: list[int], nets: Mapping[str, Net], **given: Any) -> list[int]:
+        if cells:
+            return plain.run(prompt, LENGTH, nets=nets, **given).texts[0]
+        return greedy_text(nets["target"], prompt, LENGTH, **given)
 
     def same(prompt: list[int], nets: Mapping[str, Net], **given: Any) -> None:
         nonlocal runs
         runs += 1
-        true = greedy_text(nets["target"], prompt, LENGTH, **given)
+        true = oracle(prompt, nets, **given)
         found = tested.run(prompt, LENGTH, nets=nets, **given).texts
         assert found == [true], f"prompt {prompt}, {given}: {found}, greedy is {true}"
 
     for prompt in PROMPTS:
         nets = tested.nets(tested.card, 13)
         same(prompt, nets)
-        for eos in sorted(set(greedy_text(nets["target"], prompt, LENGTH))):  # a token it really writes
+        for eos in sorted(set(oracle(prompt, nets))):  # a token it really writes
             same(prompt, nets, eos=[eos])
     for place in range(LENGTH):  # and a token put at every place, in every net's answers
         same(PROMPTS[-1], nets, eos=[12], shape=planted(12, place))

@@ -25,7 +25,7 @@ class ToyTwoWay:
     >>> canvas = Canvas([1, 2], budget=6, mask=net.mask)
     """
 
-    can = frozenset({"rows", "pack", "hidden", "layers", "any-order", "stale"})
+    can = frozenset({"rows", "pack", "hidden", "layers", "any-order", "stale", "blind", "full"})
 
     def __init__(self, seed: int = 0, vocab: int = 13, *, layers: int = 2, context: int = 256):
         self.vocab, self.context, self.mask = vocab, context, vocab - 1
@@ -36,6 +36,7 @@ class ToyTwoWay:
         """Drop all caches."""
         self.last: WeakKeyDictionary[Canvas, dict[int, Tensor]] = WeakKeyDictionary()  # row -> its states
         self.kept: WeakKeyDictionary[Canvas, dict[int, set[int]]] = WeakKeyDictionary()  # row -> cells
+        self.tries: WeakKeyDictionary[Canvas, list[tuple[int, list[int], Tensor]]] = WeakKeyDictionary()
 
     def plain(self, row: Sequence[int]) -> Tensor:
         """Logits [n, V] of every cell of a row, without any cache."""
@@ -47,22 +48,40 @@ class ToyTwoWay:
     def _answer(self, ask: Ask, canvas: Canvas) -> Answer:
         assert ask.at is not None, "a two-way net is asked for cells"
         assert not ask.guess, "a two-way net takes no guesses"
-        last, kept = self.last.get(canvas, {}), self.kept.get(canvas, {})
+        last, kept = self.last.setdefault(canvas, {}), self.kept.get(canvas, {})
         logits: list[Tensor] = []
         layers: list[list[Tensor]] = []
-        rows, states, start, fed = [], {}, 0, 0
-        for h, cells in zip(canvas.live, ask.at, strict=True):
-            stale = kept.get(h, set()) - set(cells)
-            said, inner, states[h] = self._run(canvas.rows[h], last.get(h), stale)
+        rows, start, fed = [], 0, 0
+        fills, blinds = ask.fill or ({},) * len(canvas.live), ask.blind or ((),) * len(canvas.live)
+        for h, cells, fill, blind in zip(canvas.live, ask.at, fills, blinds, strict=True):
+            text = [*canvas.rows[h], *[self.mask] * (max(cells, default=0) + 1 - len(canvas.rows[h]))]
+            for cell, token in fill.items():
+                text[cell] = token
+            stale = kept.get(h, set()) - set(cells) - set(fill)
+            said, inner, states = self._run(text, last.get(h), stale)
+            for i in blind:  # as if the cell alone were a hole again, seen by none of the others
+                said[i] = self._beside(text, states, i)
+            if fill:
+                self.tries.setdefault(canvas, []).append((h, text, states))
+            else:
+                last[h] = states
             logits.append(said[list(cells)])
             layers.append([x[list(cells)] for x in inner])
             rows.append(Lines(h, start, len(canvas.rows[h]), cells=tuple(cells)))
             start += len(cells)
-            fed += len(canvas.rows[h]) - len(stale)
-        self.last[canvas], self.kept[canvas] = states, {}
+            fed += len(text) - len(stale) + len(blind)
         inner = [torch.cat(parts) for parts in zip(*layers, strict=True)]
         wanted = {i: inner[i] for i in ask.layers}
         return Answer(torch.cat(logits), tuple(rows), inner[-1], wanted, fed)
+
+    def _beside(self, text: Sequence[int], states: Tensor, cell: int) -> Tensor:
+        """[V] what a hole at a cell says that sees the states of all other cells and is seen by none."""
+        others = [i for i in range(len(text)) if i != cell]
+        laid = torch.cat([states[others], states.new_zeros((1, *states.shape[1:]))])
+        sees = torch.ones(1, len(text), dtype=torch.bool)
+        said, _, _ = attend(self.weights, [self.mask], [cell], [len(others)], sees, laid)
+        said[:, self.mask] = -torch.inf
+        return said[0]
 
     def _run(
         self, row: list[int], last: Tensor | None, stale: set[int]
@@ -83,7 +102,11 @@ class ToyTwoWay:
         if commit is None:
             self.last.pop(canvas, None)
             self.kept.pop(canvas, None)
+            self.tries.pop(canvas, None)
             return
+        for h, text, states in self.tries.pop(canvas, []):
+            if text == canvas.rows[h]:
+                self.last[canvas][h] = states
         live = list(self.last.get(canvas, {}))  # the rows of the last run, in order
         keep = dict(zip(live, map(set, commit.keep))) if commit.keep else {}
         self.kept[canvas] = {h: cells for h, cells in keep.items() if h in canvas.live}

@@ -123,7 +123,7 @@ def test_tuple_of_asks_gets_a_tuple_of_replies():
     assert seen == [([mine], [mine], [theirs])]
     assert r.canvas.generated() == [theirs]
     assert (target.sizes, other.sizes) == ([2], [1])
-    assert r.runs == {"target": 2, "other": 1}
+    assert r.runs == {"target": 1, "other": 1}  # asked together: one run
 
 
 def test_commit_replies_with_what_was_written():

@@ -13,7 +13,6 @@ TREES = (Tree(), chain([1, 2]), Tree((1, 2), (-1, -1)))
 LOGITS = torch.randn(7, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 STARTS = (0, 1, 4)
 ANSWER = Answer(LOGITS, tuple(Lines(2 * i, s, 6, t) for i, (s, t) in enumerate(zip(STARTS, TREES))))
-CELLS = Answer(LOGITS, (Lines(0, 0, 9, cells=(3, 5, 8)), Lines(1, 3, 9, cells=(4, 5, 6, 7))))
 
 
 def test_ends_and_argmax():
@@ -45,28 +44,6 @@ def test_every_line_of_each_row():
         mine = slice(start, start + len(tree) + 1)
         assert one.tolist() == best[mine].tolist()
         assert two.tolist() == top[mine].tolist()
-
-
-def test_cells_with_confidence():
-    laws = LOGITS.softmax(-1)
-    one, two = readers.argmax_with_confidence(CELLS, Chance())
-    for (token, sure), start, count in ((one, 0, 3), (two, 3, 4)):
-        mine = laws[start : start + count]
-        assert token == mine.argmax(-1).tolist()
-        assert sure == mine.max(-1)[0].tolist()
-    token, sure = readers.sample_with_confidence(CELLS, Chance(1))[1]
-    assert sure == [float(laws[3 + i, t]) for i, t in enumerate(token)]
-
-
-def test_a_cell_asked_again_is_drawn_afresh():
-    """A cell that lost against surer ones must not meet the noise it lost with again."""
-    flat = torch.zeros(3, 2)
-    again = 0
-    for seed in range(200):
-        first = readers.sample_with_confidence(Answer(flat, (Lines(0, 0, 9, cells=(3, 5, 8)),)), Chance(seed))
-        then = readers.sample_with_confidence(Answer(flat[:2], (Lines(0, 0, 9, cells=(3, 5)),)), Chance(seed))
-        again += first[0][0][0] == then[0][0][0]
-    assert 70 < again < 130
 
 
 def test_both():

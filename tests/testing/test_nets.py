@@ -139,14 +139,18 @@ def test_two_way_keeps_what_it_is_told(keep, cells):
     assert ask(net, canvas, at=[[3, 4]]).cells == 6
 
 
-def test_kept_states_last_for_one_run():
+def test_kept_states_last_until_the_next_commit():
     net = ToyTwoWay()
     canvas = Canvas([1, 2], 4, mask=net.mask)
     ask(net, canvas, at=[[2]])
     commit = Commit([[5]], at=[[2]], keep=[[0]])
     canvas.write(commit)
     net.follow(canvas, commit)
-    assert [ask(net, canvas, at=[[3]]).cells for _ in range(2)] == [5, 6]
+    assert [ask(net, canvas, at=[[3]]).cells for _ in range(2)] == [5, 5]
+    commit = Commit([[6]], at=[[3]])
+    canvas.write(commit)
+    net.follow(canvas, commit)
+    assert ask(net, canvas, at=[[4]]).cells == 6
 
 
 # by text -------------------------------------------------------------------------------------------------

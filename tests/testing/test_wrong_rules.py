@@ -274,7 +274,7 @@ def reuses(setting):
     """Static unmasking that keeps the states of the cells written before, and calls itself exact."""
 
     def method(canvas):
-        flow, reply = static(setting, 0)(canvas), None
+        flow, reply = static(setting, 0, "confidence")(canvas), None
         while True:
             step = flow.send(reply)
             if isinstance(step, Commit):

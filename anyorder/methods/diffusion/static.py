@@ -1,13 +1,13 @@
 """Static unmasking (LLaDA, arXiv:2502.09992, "low-confidence remasking"): a fixed number of cells a step.
 
 Block by block; in each step the surest cells of the block become text, and never change again. With as many
-steps as a block has cells, one cell at a time.
+steps as a block has cells, one cell at a time: what parallel decoding of these models is measured against.
 """
 
 from anyorder.card import Card, Option, Setting
 from anyorder.core.canvas import Canvas
-from anyorder.core.readers import argmax_with_confidence, sample_with_confidence
-from anyorder.core.types import Ask, Commit, Flow, Method, Reader
+from anyorder.core.types import Flow, Method
+from anyorder.filling import Seen, confidence, look, surest, unmask
 
 CARD = Card(
     name="static",
@@ -17,30 +17,37 @@ CARD = Card(
     summary="a fixed number of the surest cells each step",
     cost="`steps` runs per block",
     canvas="cells",
-    options=(Option("steps", 0, "steps per block; 0: one for each cell", low=0),),
-    departures=("ties of confidence go to the leftmost cell (ours)",),
+    options=(
+        Option("steps", 0, "steps per block; 0: one for each cell; fewer: the first ones write more", low=0),
+        Option(
+            "order",
+            "confidence",
+            "who comes first: the likeliest token, the widest margin to the next one, or the least entropy",
+            choices=("confidence", "margin", "entropy"),
+        ),
+    ),
+    departures=(
+        "ties of confidence go to the leftmost cell (ours)",
+        "steps that do not divide a block: the first steps write one cell more (the paper refuses them)",
+        "above temperature 0 confidence is read off the tempered law, as in Dream (the paper: the plain one)",
+    ),
 )
 
 
-def unmask(canvas: Canvas, read: Reader, steps: int) -> Flow:
-    for block in canvas.blocks():
-        while any(holes := canvas.holes(block)):
-            answer = yield Ask(read, at=holes)  # per row: tokens and their probabilities
-            token, at = [], []
-            for cells, (guess, sure) in zip(holes, answer, strict=True):
-                quota = _quota(len(block), steps or len(block), len(cells))
-                pick = sorted(sorted(range(len(cells)), key=lambda i: (-sure[i], i))[:quota])
-                token.append([guess[i] for i in pick])
-                at.append([cells[i] for i in pick])
-            yield Commit(token, at=at)
-
-
-def _quota(cells: int, steps: int, holes: int) -> int:
+def quota(cells: int, steps: int, holes: int) -> int:
     """Cells of this step: an even share, the first steps taking the rest (the paper's schedule)."""
-    share, rest = divmod(cells, min(steps, cells))
+    share, rest = divmod(cells, min(steps or cells, cells))
     return share + (cells - holes < rest * (share + 1))
 
 
-def static(setting: Setting, steps: int) -> Method:
-    read = argmax_with_confidence if setting.greedy else sample_with_confidence
-    return lambda canvas: unmask(canvas, read, steps)
+def static(setting: Setting, steps: int, order: str) -> Method:
+    score = confidence(order)
+
+    def method(canvas: Canvas) -> Flow:
+        def policy(seen: Seen) -> list[int]:
+            cells = next(len(block) for block in canvas.blocks() if seen.cells[0] in block)
+            return surest(score(seen))[: quota(cells, steps, len(seen))]
+
+        return unmask(canvas, look(setting.greedy), policy)
+
+    return method

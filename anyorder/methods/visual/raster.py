@@ -2,8 +2,8 @@
 
 from anyorder.card import Card, Option, Setting
 from anyorder.core.canvas import Canvas
-from anyorder.core.readers import argmax_with_confidence, sample_with_confidence
-from anyorder.core.types import Ask, Commit, Flow, Method, Reader
+from anyorder.core.types import Ask, Flow, Method, Reader
+from anyorder.filling import fill, look
 from anyorder.layouts import raster as row_by_row
 
 CARD = Card(
@@ -21,12 +21,12 @@ CARD = Card(
 def grid(canvas: Canvas, waves: list[list[int]], read: Reader) -> Flow:
     for cells in waves:
         if any(holes := canvas.holes(cells)):
-            answer = yield Ask(read, at=holes)
-            yield Commit([token for token, _ in answer], at=holes)
+            seen = yield Ask(read, at=holes)
+            yield fill(seen, [range(len(one)) for one in seen])
 
 
 def raster(setting: Setting, width: int) -> Method:
-    read = argmax_with_confidence if setting.greedy else sample_with_confidence
+    read = look(setting.greedy)
 
     def method(canvas: Canvas) -> Flow:
         columns = width or int(canvas.budget**0.5)
