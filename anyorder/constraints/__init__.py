@@ -62,13 +62,31 @@ def made(given: Mapping[str, Any], vocabulary: Vocabulary, budget: int) -> Follo
     if (bits := start.allowed()) is not None and not bits.any():
         raise UserError(f"nothing satisfies {' and '.join(asked)}; allow something")
     name = " and ".join(name for name in asked if name != "any_keyword")
-    if "json_schema" in asked and len(parts) == 1 and (start.finish(budget)) is None:
-        shortest = start.finish(schema.FAR)
-        need = "no end was found" if shortest is None else f"the shortest found has {len(shortest)} tokens"
-        raise UserError(
-            f"json_schema has no text that ends within {budget} tokens ({need}); allow more with max_tokens"
-        )
+    _ends_within(budget, asked, parts, vocabulary)
     return Follow(start, vocabulary, budget, max(part.jump for part in parts), name)
+
+
+def _ends_within(budget: int, asked: Mapping[str, Any], parts: list[Part], vocabulary: Vocabulary) -> None:
+    """Raises UserError for what no text of so many tokens satisfies, as far as that can be told at once: of a
+    grammar or an expression the shortest text is not known."""
+    shortest: dict[str, int | None] = {}
+    if "json_schema" in asked and len(parts) == 1 and parts[0].start.finish(budget) is None:
+        way = parts[0].start.finish(schema.FAR)
+        shortest["json_schema"] = None if way is None else len(way)
+    if "keywords" in asked:
+        words = [word for word in asked["keywords"].split(",") if word.strip()]
+        each = [len(vocabulary.encode(word.strip())) for word in words]
+        shortest["keywords"] = min(each) if asked.get("any_keyword") else max(each)
+    if "choices" in asked:
+        texts = [text for text in asked["choices"].split("|") if text]
+        shortest["choices"] = min(len(vocabulary.encode(text)) for text in texts)
+    shortest["min_tokens"] = asked.get("min_tokens", 0)
+    for name, least in shortest.items():
+        if least is None or least > budget:
+            found = "no end was found" if least is None else f"the shortest found has {least} tokens"
+            raise UserError(
+                f"{name} has no text that ends within {budget} tokens ({found}); allow more with max_tokens"
+            )
 
 
 def _part(name: str, value: Any, asked: Mapping[str, Any], vocabulary: Vocabulary) -> Part:
