@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -11,6 +12,11 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = ["Engine", "Model", "Result", "__version__", "for_transformers", "load"]
+
+# numba takes all cores where it is told nothing, and its threads become torch's; two threads on a core that
+# others use, too, take ten times as long as one
+if threads := os.environ.get("OMP_NUM_THREADS", "").split(",")[0]:
+    os.environ.setdefault("NUMBA_NUM_THREADS", threads)
 
 
 def __getattr__(name: str) -> Any:

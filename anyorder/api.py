@@ -15,11 +15,12 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 from anyorder import companions, constraints, holes, registry
 from anyorder.card import Price, Setting
-from anyorder.core.canvas import Canvas
+from anyorder.constraints import filled
+from anyorder.core.canvas import Canvas, Stop
 from anyorder.core.chance import Chance
 from anyorder.core.decode import Request, Watch, decode
 from anyorder.core.types import Net
@@ -122,8 +123,8 @@ class Model:
             raise Disagrees(name)
         self.adapter, packs = adapter, self._packs(body)
         self.filler = None if adapter is None else TwoWay(body, adapter, self.cache, packs)
-        writes = adapter is None or adapter.attention == "hybrid"
-        self.target: Any = Causal(body, self.cache, packs) if writes else self.filler
+        writes = adapter is None or adapter.attention == "hybrid"  # from left to right
+        self.target = cast(Any, Causal(body, self.cache, packs) if writes else self.filler)
         self.memory: dict[str, Any] = {}  # what drafters keep between requests
         self.cost = known(self.target, name, precision)  # measured by `anyorder bench --cost`, or None
         quick = known(self.target, in_4_bits(name), precision) if companions.has_quick(self) else None
@@ -177,33 +178,44 @@ class Model:
         card = self._card(method := self.chosen(method, temperature))
         ids = self.encode(prompt, chat)
         rule = stop_rule(self.tokenizer, stop) if stop else None
-        space: dict[str, Any] = {}
+        cells = card.canvas == "cells"
         try:
-            if card.canvas == "cells":
-                space, options = holes.taken(options)
+            space, options = holes.taken(options) if cells else ({}, options)
             shaped, own = registry.shaping(method, constraints.written(options))
             setting = self._setting(shaped["temperature"] == 0, prompt)
-            if card.canvas == "cells":
-                assert self.adapter is not None
-                assert setting.encode is not None
-                most = self.cells if max_tokens is None else self._room(max_tokens)
-                canvas = holes.canvas(ids, most, self.adapter, space, setting.encode, self.eos, rule)
-            else:
-                canvas = Canvas(
-                    ids, self._room(128 if max_tokens is None else max_tokens), eos=self.eos, stop=rule
-                )
-            held = constraints.taken(shaped, self._vocabulary(setting), canvas.budget)
+            canvas = self._canvas(ids, max_tokens, space, setting, rule)
+            words = self._vocabulary(setting)
+            grammar = filled.taken(shaped, constraints.OPTIONS, words) if cells else None
+            held = constraints.taken(shaped, words, canvas.budget)
             sampling = Sampling(**shaped, constraint=held)
             run = registry.build(method, own, replace(setting, forced=None if held is None else held.forced))
         except ValueError as error:
             raise UserError(str(error)) from error
+        run = run if grammar is None else grammar(run)
         self._fits(len(ids), canvas.budget)
-        if "tree" not in self.target.can and card.canvas == "row" and card.family != "autoregressive":
+        if "tree" not in self.target.can and not cells and card.family != "autoregressive":
             raise UserError(
                 f"method {method} asks for guesses or several rows, which {self.name} misreads; "
                 "choose greedy or sample"
             )
         return Request(canvas, run, self._nets(method, setting), compose(sampling), Chance(seed))
+
+    def _canvas(
+        self,
+        ids: list[int],
+        tokens: int | None,
+        space: Mapping[str, Any],
+        setting: Setting,
+        rule: Stop | None,
+    ) -> Canvas:
+        """`space`: options of an any-order canvas; empty: the canvas grows at its end. Raises UserError."""
+        if tokens is not None and tokens < 1:
+            raise UserError(f"max_tokens is {tokens}; allowed is 1 or more; ask for at least one token")
+        if not space:
+            return Canvas(ids, tokens or 128, eos=self.eos, stop=rule)
+        assert self.adapter is not None
+        assert setting.encode is not None
+        return holes.canvas(ids, tokens or self.cells, self.adapter, space, setting.encode, self.eos, rule)
 
     def chosen(self, method: str, temperature: float | None) -> str:
         """What `auto` stands for where a model cannot do what it does."""
@@ -222,6 +234,7 @@ class Model:
             encode=lambda text: list(self.tokenizer(text, add_special_tokens=False)["input_ids"]),
             spell=lambda tokens: self.tokenizer.decode(tokens, skip_special_tokens=True),
             spelling=self.spelling, prompt=prompt if isinstance(prompt, str) else None,
+            attention=self.adapter.attention if self.adapter else "",
         )  # fmt: skip
 
     @property
@@ -269,18 +282,7 @@ class Model:
                 f"method {method} writes from left to right and {self.name} fills cells in any order; "
                 "choose a method of family diffusion; see: anyorder methods"
             )
-        kind = self.adapter.attention if self.adapter else ""
-        if card.attention and card.canvas == "cells" and kind not in card.attention:
-            raise UserError(
-                f"method {method} needs a model whose attention is {' or '.join(card.attention)}, and that "
-                f"of {self.name} is {kind}; choose another method or model"
-            )
         return card
-
-    def _room(self, tokens: int) -> int:
-        if tokens < 1:
-            raise UserError(f"max_tokens is {tokens}; allowed is 1 or more; ask for at least one token")
-        return tokens
 
     @property
     def cells(self) -> int | None:

@@ -136,6 +136,7 @@ class Setting:
     context: int = 1 << 62  # longest text of the target, tokens
     layers: int = 0  # blocks of the target; 0: not known
     eos: tuple[int, ...] = ()
+    attention: str = ""  # what cells of an any-order target see; "": not known, or it writes left to right
     special: tuple[int, ...] = ()  # the tokenizer's tokens that stand for no text
     make: Callable[[str], Any] = lambda spec: None  # a drafter by its spec: name/option=value/option=value
     method: Callable[[str], Any] = lambda spec: None  # a method by its spec, written alike

@@ -23,12 +23,14 @@ from anyorder.nets.lean import Lean, lean, plain
 from anyorder.nets.load import give_back, some_layers
 from anyorder.nets.load import load as load_checkpoint
 from anyorder.nets.parts import Exit, first_blocks, trimmed
+from anyorder.nets.two_way import TwoWay
 from anyorder.quick import NET as QUICK
 
 if TYPE_CHECKING:
     from anyorder.api import Model
 
 FROZEN = "frozen copy"  # where a model keeps its copy in fp32
+SELF = "self"  # as a draft net: the target's own two-way side
 
 Key = tuple[Any, ...]
 Words = Sequence[int]
@@ -127,18 +129,45 @@ def _second(model: Model, source: str, words: Words) -> Net:
 
 def _checkpoint(model: Model, role: str, source: str, words: Words) -> Causal:
     """Another model of the same vocabulary. Raises UserError."""
+    other = _other(model, role, source)
+    return Causal(trimmed(other.target.body, words), model.cache, packs="pack" in other.target.can)
+
+
+def _diffusion(model: Model, source: str, words: Words) -> TwoWay:
+    """A diffusion model of the same vocabulary, or, "self", the two-way net over the target's own weights.
+    Raises UserError."""
+    if source == SELF:
+        if model.filler is None:
+            raise UserError(
+                f"draft is {SELF} and {model.name} writes from left to right only; allowed is {SELF} for "
+                "models that do both, and a diffusion model of the same tokens; give --set draft=MODEL"
+            )
+        return model.filler
+    other = _other(model, "draft", source)
+    if other.filler is None or other.adapter is None:
+        raise UserError(
+            f"draft net {source} writes from left to right; allowed is a diffusion model of the target's "
+            "tokens; choose one, or another drafter: draft_model"
+        )
+    return TwoWay(other.filler.body, other.adapter, model.cache, packs="pack" in other.filler.can)
+
+
+def _other(model: Model, role: str, source: str) -> Model:
+    """Another model. A diffusion model may know more tokens, in places that the target leaves free: a mask.
+    Raises UserError."""
     from anyorder.api import load
 
     if not source:
         raise UserError(f"option {role} is empty; it names the {role} net; give --set {role}=MODEL")
     other = load(source, precision=model.precision, memory=model.cache.budget)
     mine, theirs = model.tokenizer.get_vocab(), other.tokenizer.get_vocab()
-    if mine != theirs or other.target.vocab != model.target.vocab:
+    same = mine.items() <= theirs.items() if other.filler is not None else mine == theirs
+    if not same or other.target.vocab != model.target.vocab:
         raise UserError(
             f"{role} net {source} has another vocabulary ({len(theirs)} tokens, not {len(mine)}); "
             f"a {role} net shares the target's tokenizer; choose one that does"
         )
-    return Causal(trimmed(other.target.body, words), model.cache, packs="pack" in other.target.can)
+    return other
 
 
 def _edited(model: Model, rate: float, window: int, optimizer: str, clip: float, words: Words) -> Edited:
@@ -166,6 +195,7 @@ MAKERS: dict[str, tuple[Callable[..., Net], tuple[str, ...]]] = {  # kind -> mak
     "exit": (_exit, ("layer",)),
     "skip": (_skip, ("skip", "share")),
     "draft": (_draft, ("draft",)),
+    "diffusion": (_diffusion, ("draft",)),
     "second": (_second, ("second",)),
     QUICK: (_quick, ()),
     "edited": (_edited, ("rate", "window", "optimizer", "clip")),

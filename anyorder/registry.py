@@ -134,9 +134,14 @@ def build(name: str, options: Mapping[str, Any], setting: Setting) -> Callable[.
     setting = replace(
         setting,
         make=lambda spec: _drafter(*parsed(spec), setting),
-        method=lambda spec: _inner(*parsed(spec), setting),
+        method=lambda spec: _inner(*parsed(spec), setting, card(name).canvas),
         scorer=lambda what: _scorer(what, setting),
     )
+    if card(name).attention and setting.attention not in ("", *card(name).attention):
+        raise ValueError(
+            f"method {name} needs a model whose attention is {' or '.join(card(name).attention)}, and this "
+            f"one's is {setting.attention}; choose another method or model"
+        )
     if not card(name).kind:
         own = settled(name, options, setting)
         setting.nets.extend((net, own) for net in card(name).nets[1:])
@@ -185,11 +190,12 @@ def parsed(spec: str) -> tuple[str, dict[str, str]]:
     return name, {option: value for option, _, value in pairs}
 
 
-def _inner(name: str, given: Mapping[str, Any], setting: Setting) -> Any:
-    """A method that another one runs. Raises ValueError."""
-    if card(name).canvas != "row":
+def _inner(name: str, given: Mapping[str, Any], setting: Setting, canvas: str) -> Any:
+    """A method that another one runs on its kind of canvas. Raises ValueError."""
+    ways = {"row": "writes from left to right", "cells": "fills cells in any order"}
+    if (mine := card(name).canvas) != canvas:
         raise ValueError(
-            f"{name} fills cells in any order, and another method runs only what writes from left to right; "
+            f"{name} {ways[mine]}, and this method runs only what {ways[canvas]}; "
             "choose a method of another family; see: anyorder methods"
         )
     return build(name, given, setting)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import gc
+import json
 import os
+import shutil
 from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before transformers is imported: no test waits for a hub
+os.environ["NUMBA_NUM_THREADS"] = "1"  # before numba is imported, whose threads become torch's, too
 
 import pytest
 import torch
@@ -45,4 +48,16 @@ def tiny_model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         bos_token_id=None, eos_token_id=words.index("<eos>"), pad_token_id=None,
     )  # fmt: skip
     LlamaForCausalLM(config).eval().save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_hybrid_folder(tiny_model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same weights as a hybrid model: finished text is causal, the block being filled is two-way, and a
+    cell is predicted by the one before it. Its mask is token 299."""
+    folder = tmp_path_factory.mktemp("tiny-hybrid")
+    shutil.copytree(tiny_model_folder, folder, dirs_exist_ok=True)
+    config = json.loads((folder / "config.json").read_text())
+    config["anyorder"] = {"mask": VOCAB - 1, "attention": "hybrid", "shift": True, "block": 0}
+    (folder / "config.json").write_text(json.dumps(config))
     return folder

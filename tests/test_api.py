@@ -29,9 +29,10 @@ def greedy(model) -> str:
 
 @pytest.mark.parametrize("method", [m for m in ROWS if registry.card(m).exact and m != "sample"])
 def test_every_exact_method_writes_the_plain_loop_s_text(
-    model, tiny_model_folder, greedy: str, method: str
+    model, tiny_model_folder, tiny_hybrid_folder, greedy: str, method: str
 ) -> None:
-    options = {"draft": str(tiny_model_folder)} if method == "draft_model" else NEEDS.get(method, {})
+    drafts = {"draft_model": tiny_model_folder, "diffuspec": tiny_hybrid_folder}
+    options = {"draft": str(drafts[method])} if method in drafts else NEEDS.get(method, {})
     if any(o.name == "drafter" and o.default == "early_exit" for o in registry.card(method).options):
         options = {"drafter": "early_exit/layer=1"}  # the tiny model has few blocks
     result = model.generate(TEXT, method, max_tokens=24, **options)

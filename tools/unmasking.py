@@ -70,9 +70,8 @@ def random_model(layers: int, width: int, vocab: int) -> LlamaForCausalLM:
 
 def main() -> None:
     parse = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name, value in (
-        ("layers", 6), ("width", 384), ("vocab", 32000), ("prompt", 64), ("cells", 64), ("block", 32), ("repeat", 5)
-    ):  # fmt: skip
+    sizes = {"layers": 6, "width": 384, "vocab": 32000, "prompt": 64, "cells": 64, "block": 32, "repeat": 5}
+    for name, value in sizes.items():
         parse.add_argument(f"--{name}", type=int, default=value)
     given = parse.parse_args()
     mask = given.vocab - 1

@@ -5,8 +5,10 @@ comma: `merged:drafters=prompt_lookup+jacobi`. Options are the method's own and 
 row may have a temperature of its own, `cntp:temperature=0.8`; then nothing is claimed about its text.
 `mix(greedy+prompt_lookup:nodes=8+sample)` is a batch whose prompts take these methods in turn, prompt i of
 the suite the one at i modulo their number; there `+` always separates methods, so no value holds a comma.
-`all-speculative` stands for every method of that family that needs no option to be given. The plain loop
-always comes first. Peers are other libraries on the same weights and prompts; nothing is claimed about their
+`all-speculative` stands for every method of that family that needs no option to be given, `all-diffusion`
+for every policy and cache that the model can run, `all-caches` for every policy under every cache. The plain
+loop always comes first: greedy decoding, or sampling; where all methods fill cells in any order, `static`,
+one cell a run. Peers are other libraries on the same weights and prompts; nothing is claimed about their
 text.
 """
 
@@ -15,16 +17,20 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from anyorder import registry
-from anyorder.card import FAMILIES, Option
+from anyorder import holes, registry
+from anyorder.card import FAMILIES, Card, Option
 from anyorder.errors import UserError
 
 METHODS = "transformers,prompt_lookup,token_recycling,auto"  # what is compared when nothing is asked for
+FILLING = "threshold,factor,localleap,eb_sampler,freedave,prophet,dual_cache"  # the same of any-order models
 ALL = "all-"  # all-speculative: every method of the family
+CACHES = "all-caches"  # every policy under every cache
+STATIC = "static"  # the plain loop of any-order decoding
+THEN = "then"  # the option that names what a method stands around
 THREADS = "OMP_NUM_THREADS"  # torch reads it; a run's command line repeats it
 
 
@@ -130,10 +136,11 @@ class Entry:
 
 def entries(plan: Plan) -> list[Entry]:
     """The rows of a plan, the plain loop first. Raises UserError for what is unknown or named twice."""
-    plain = "sample" if plan.temperature else "greedy"
-    rows = [Entry(plain, plain, claim="text")]
     outside = re.split(r",(?![^(]*\))", plan.methods)  # commas in parentheses are a mix's mistake
-    for spec in filter(None, (name for part in outside for name in named(part.strip()))):
+    specs = [name for part in outside for name in named(part.strip(), attention(plan.model)) if name]
+    plain = STATIC if fills(specs) else "sample" if plan.temperature else "greedy"
+    rows = [Entry(plain, plain, claim="text")]
+    for spec in specs:
         row = _mix(spec, plan) if spec.startswith("mix(") else _entry(spec, plan)
         if row.label in [r.label for r in rows[1:]]:
             raise UserError(
@@ -144,17 +151,57 @@ def entries(plan: Plan) -> list[Entry]:
     return rows
 
 
-def named(spec: str) -> list[str]:
+def fills(specs: Sequence[str]) -> bool:
+    """Whether all rows fill cells in any order.
+
+    >>> fills(["static:steps=2"]), fills(["static", "beam"]), fills([])
+    (True, False, False)
+    """
+    cards = registry.cards()
+    names = [spec.partition(":")[0] for spec in specs]
+    return bool(names) and all(name in cards and cards[name].canvas == "cells" for name in names)
+
+
+def attention(model: str) -> str:
+    """How the cells of an any-order model see each other; "" of other models. Raises UserError."""
+    from anyorder.nets.diffusion import adapter_of
+
+    adapter = adapter_of(model, "fp32")
+    return adapter.attention if adapter else ""
+
+
+def named(spec: str, attention: str = "") -> list[str]:
     """What a name stands for: all methods of a family that run without being told more, or itself.
 
     >>> "jacobi" in named("all-speculative")
     True
     """
-    family = spec.removeprefix(ALL)
+    family = "diffusion" if spec == CACHES else spec.removeprefix(ALL)
     if not spec.startswith(ALL) or family not in FAMILIES:
         return [spec]
     cards = [card for card in registry.cards().values() if card.family == family]
-    return [card.name for card in cards if not any(option.needed for option in card.options)]
+    free = [card for card in cards if not any(option.needed for option in card.options)]
+    fit = [card for card in free if runs_on(card, attention)]
+    if spec != CACHES:
+        return [card.name for card in fit]
+    around = {card.name for card in fit if any(option.name == THEN for option in card.options)}
+    caches = [name for name in around if name.endswith("_cache")]
+    inner = [card.name for card in fit if card.name not in around and not card.name.endswith("_cache")]
+    return [f"{cache}:{THEN}={policy}" for cache in sorted(caches) for policy in inner]
+
+
+def runs_on(card: Card, attention: str) -> bool:
+    return not attention or not card.attention or attention in card.attention
+
+
+def left_out(plan: Plan) -> list[str]:
+    """Methods that a group names and the model cannot run, each with the reason."""
+    kind, out = attention(plan.model), []
+    for card in registry.cards().values() if f"{ALL}diffusion" in plan.methods else ():
+        if card.family == "diffusion" and not runs_on(card, kind):
+            need = " or ".join(card.attention)
+            out.append(f"{card.name} needs a model of {need} attention, and {plan.model}'s is {kind}")
+    return out
 
 
 def _mix(spec: str, plan: Plan) -> Entry:
@@ -199,8 +246,11 @@ def _options(name: str) -> tuple[Option, ...]:
 
 
 def _shaping(name: str) -> tuple[Option, ...]:
-    """What shapes a row's law; a peer's is the plan's."""
-    return () if name in PEERS else registry.SHAPING
+    """What shapes a row's law, and its canvas; a peer's is the plan's."""
+    if name in PEERS:
+        return ()
+    filling = name in registry.cards() and registry.card(name).canvas == "cells"
+    return registry.SHAPING + (holes.OPTIONS if filling else ())
 
 
 def _setting(name: str, known: Mapping[str, Option], setting: str) -> tuple[str, Any]:
@@ -217,6 +267,9 @@ def _claim(name: str, options: Mapping[str, Any], temperature: float) -> str | N
     """What the method claims. When sampling, only the verifier `match` draws the plain loop's very text; a
     row whose law is shaped otherwise than the plain loop's claims nothing."""
     card = registry.card(name)
+    static = (*registry.options(STATIC), *holes.OPTIONS)
+    if card.canvas == "cells" and any(option.name in options for option in static):
+        return None  # an exact method writes what static writes with the same options, not by default
     shaped = {option.name: option.default for option in registry.SHAPING} | {"temperature": temperature}
     if any(options[key] != value for key, value in shaped.items() if key in options):
         return None

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from anyorder.api import Model, load
-from anyorder.audit.ties import POSITIONS, PREFIX, Judge, forget
+from anyorder.audit.ties import POSITIONS, PREFIX, Divergence, Judge, first_difference, forget
 from anyorder.bench import llama, quality
 from anyorder.bench.entries import Entry, Plan
 from anyorder.bench.peer import peers
@@ -37,6 +37,11 @@ def prepare(plan: Plan, rows: Sequence[Entry], prompts: Sequence[Prompt]) -> Ben
     llama.check(plan, rows)
     quality.check(prompts)
     return Bench(load(plan.model, precision=plan.precision), rows, prompts, plan)
+
+
+def most(prompt: Prompt, max_tokens: int) -> int:
+    """Most tokens that are written for a prompt."""
+    return min(max_tokens, prompt.cells or max_tokens)
 
 
 class Counted:
@@ -82,10 +87,11 @@ class Bench:
 
     def _encode(self, prompt: Prompt) -> list[int]:
         ids = self.model.encode(prompt.text, prompt.chat)
-        if len(ids) + self.plan.max_tokens > self.model.target.context:
+        asked = most(prompt, self.plan.max_tokens)
+        if len(ids) + asked > self.model.target.context:
             raise UserError(
                 f"prompt {prompt.id} of suite {self.plan.suite} has {len(ids)} tokens and "
-                f"{self.plan.max_tokens} are asked for; {self.model.name} holds {self.model.target.context} "
+                f"{asked} are asked for; {self.model.name} holds {self.model.target.context} "
                 "in all; lower --max-tokens or take it out"
             )
         return ids
@@ -93,6 +99,8 @@ class Bench:
     def _passages(self) -> list[list[int]]:
         """Real text for the judge, without a chat template."""
         most = min(PREFIX + POSITIONS, self.model.target.context - 1)
+        if self.model.filler is self.model.target:
+            return []  # not asked for what comes next; what parts counts as a bug
         texts = [p.text for p in read_suite("quick", first=2) if p.category in PASSAGES]
         return [self.model.encode(text, chat=False)[:most] for text in texts]
 
@@ -100,11 +108,11 @@ class Bench:
         """Decode prompts side by side. `memory` is what the row's drafter remembers."""
         if entry.label in self.peers:
             return self.peers[entry.label]([self.ids[i] for i in batch], max_tokens)
-        target: Any = Counted(self.model.target)
-        forget([target])
+        counted = {net: Counted(net) for net in (self.model.target, self.model.filler) if net is not None}
+        forget(counted)
         with self._remembering(memory):
             start = time.perf_counter()
-            requests = [self._request(entry.of(i), i, max_tokens, target) for i in batch]
+            requests = [self._request(entry.of(i), i, max_tokens, counted) for i in batch]
             for _ in decode(deque(requests)):
                 pass
             seconds = time.perf_counter() - start
@@ -112,15 +120,16 @@ class Bench:
             forget(request.nets.values())
         results = [self.model.result(r, entry.of(i).method, seconds) for r, i in zip(requests, batch)]
         tokens, cells = [result.token_ids for result in results], sum(result.cells for result in results)
-        return Run(tokens, seconds, target.runs, cells)
+        runs = sum(net.runs for net in counted.values())
+        return Run(tokens, seconds, runs, cells, sum(result.runs for result in results))
 
-    def _request(self, entry: Entry, prompt: int, max_tokens: int, target: Net) -> Request:
+    def _request(self, entry: Entry, prompt: int, max_tokens: int, counted: Mapping[Net, Counted]) -> Request:
         options = {"temperature": self.plan.temperature, **entry.options}
         request = self.model.request(
-            self.ids[prompt], entry.method, max_tokens=max_tokens, seed=self.plan.seed,
-            stop=self.prompts[prompt].stop, **options,
+            self.ids[prompt], entry.method, max_tokens=most(self.prompts[prompt], max_tokens),
+            seed=self.plan.seed, stop=self.prompts[prompt].stop, **options,
         )  # fmt: skip
-        request.nets = {**request.nets, "target": target}
+        request.nets = {**request.nets, "target": counted[request.nets["target"]]}
         return request
 
     @contextmanager
@@ -153,6 +162,7 @@ class Bench:
             measured.stopped = True
         try:
             measured.right = quality.judged(measured, self.text)
+            measured.strict = quality.judged(measured, self.text, quality.STRICT)
         except KeyboardInterrupt:
             measured.stopped = True
         measured.noise = vars(self.judge).get("noise")  # measured only if it was needed
@@ -166,7 +176,17 @@ class Bench:
         for entry in self.rows:
             run = self.run(entry, batch, self.plan.max_tokens, memories[entry.label])
             texts = zip(batch, (takes[0].run if takes else run).tokens, run.tokens, strict=True)
-            parted = [self.judge.compare(self.ids[i], *both) for i, *both in texts if entry.claim == "text"]
+            parted = [self._parted(i, *both) for i, *both in texts if entry.claim == "text"]
             takes.append(Take(entry.label, batch, repeat, run, tuple(parted)))
             tell(entry.label)
         return takes
+
+    def _parted(self, prompt: int, plain: Sequence[int], other: Sequence[int]) -> Divergence | None:
+        """Where a text is not the plain loop's. Only a net that writes on can measure by how little."""
+        if self.model.filler is not self.model.target:
+            return self.judge.compare(self.ids[prompt], plain, other)
+        place = first_difference(plain, other)
+        if place is None:
+            return None
+        ends = [text[place] if place < len(text) else None for text in (plain, other)]
+        return Divergence(place, ends[0], ends[1], None, None)

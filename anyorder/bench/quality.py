@@ -4,6 +4,7 @@
   else the last one; commas, dollars and percents do not count.
 - "pass@1" (HumanEval): prompt and text, up to the first statement behind the function, pass the problem's
   tests in the sandbox (`anyorder.sandbox`).
+- "valid answers" (ParallelBench): the task's own judge accepts the text; strictly judged beside it.
 
 A row's quality is the share of its prompts that are right, over all repeats.
 """
@@ -11,13 +12,15 @@ A row's quality is the share of its prompts that are right, over all repeats.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from math import sqrt
 from typing import Any
 
+from anyorder.bench.parallelbench.figures import decoding
+from anyorder.bench.parallelbench.metrics import edit_agreement, policies
 from anyorder.bench.record import Measured
-from anyorder.bench.suites import EXACT, PASS, Prompt
+from anyorder.bench.suites import EXACT, PASS, VALID, Prompt
 from anyorder.errors import UserError
 from anyorder.sandbox import run
 from anyorder.scorers.source import begun, first_function
@@ -51,7 +54,19 @@ def passes(prompt: Prompt, text: str) -> bool:
     return run(f"{begun(prompt.text)}{first_function(text)}\n{prompt.answer}", seconds=SECONDS).ok
 
 
-MEASURES: dict[str, Callable[[Prompt, str], bool]] = {EXACT: matches, PASS: passes}
+def valid(prompt: Prompt, text: str) -> bool:
+    """Whether a text is a right answer."""
+    return prompt.judge is not None and prompt.judge(text)
+
+
+def strictly_valid(prompt: Prompt, text: str) -> bool:
+    """Whether a text is a right answer and nothing besides."""
+    return prompt.strict is not None and prompt.strict(text)
+
+
+Measures = Mapping[str, Callable[[Prompt, str], bool]]
+MEASURES: Measures = {EXACT: matches, PASS: passes, VALID: valid}
+STRICT: Measures = {VALID: strictly_valid}
 
 
 def check(prompts: Sequence[Prompt]) -> None:
@@ -61,20 +76,22 @@ def check(prompts: Sequence[Prompt]) -> None:
         raise UserError(
             f"the suite's programs cannot be judged, the sandbox failed ({said}); take out their tests"
         )
+    if any(prompt.measure == VALID for prompt in prompts):
+        edit_agreement([[0]], [[0]])  # says what to install, if anything
 
 
-def judged(measured: Measured, spell: Spell) -> dict[tuple[str, int], float]:
-    """(row, prompt) -> the share of repeats whose text is right, for prompts that have an answer."""
+def judged(measured: Measured, spell: Spell, measures: Measures = MEASURES) -> dict[tuple[str, int], float]:
+    """(row, prompt) -> the share of repeats whose text is right, for prompts that have such an answer."""
     written: dict[tuple[str, int], list[str]] = {}
     for take in measured.takes:
         for prompt, tokens in zip(take.prompts, take.run.tokens, strict=True):
-            if measured.prompts[prompt].measure:
+            if measured.prompts[prompt].measure in measures:
                 written.setdefault((take.label, prompt), []).append(spell(tokens))
     each = list({(prompt, text) for (_, prompt), texts in written.items() for text in texts})
 
     def right(one: tuple[int, str]) -> bool:
         prompt = measured.prompts[one[0]]
-        return MEASURES[prompt.measure](prompt, one[1])
+        return measures[prompt.measure](prompt, one[1])
 
     with ThreadPoolExecutor(ABREAST) as pool:
         verdict = dict(zip(each, pool.map(right, each), strict=True))
@@ -86,14 +103,30 @@ def judged(measured: Measured, spell: Spell) -> dict[tuple[str, int], float]:
 
 def figures(measured: Measured, label: str) -> dict[str, Any]:
     """What a row's JSON says of its quality; nothing where the suite has no answers."""
-    shares = [share for (row, _), share in measured.right.items() if row == label]
-    if not shares:
+    mine = {prompt: share for (row, prompt), share in measured.right.items() if row == label}
+    if not mine:
         return {}
-    kinds = {measured.prompts[prompt].measure for row, prompt in measured.right if row == label}
-    return {
-        "quality": round(sum(shares) / len(shares), 4),
-        "quality_of": " and ".join(sorted(kinds)), "judged": len(shares),
+    kinds = {measured.prompts[prompt].measure for prompt in mine}
+    found: dict[str, Any] = {
+        "quality": round(_mean(mine.values()), 4),
+        "quality_of": " and ".join(sorted(kinds)), "judged": len(mine),
     }  # fmt: skip
+    if VALID not in kinds:
+        return found
+    by: dict[str, list[float]] = {}
+    for prompt, share in mine.items():
+        by.setdefault(measured.prompts[prompt].category, []).append(share)
+    strict = [share for (row, _), share in measured.strict.items() if row == label]
+    found |= {"strict": round(_mean(strict), 4)} if strict else {}
+    return found | {
+        "quality_by": {name: round(_mean(shares), 4) for name, shares in by.items()},
+        **decoding(measured.takes, measured.entries[0].label, label),
+    }
+
+
+def _mean(shares: Iterable[float]) -> float:
+    each = list(shares)
+    return sum(each) / len(each)
 
 
 # for the report ---------------------------------------------------------------------------------------------
@@ -120,6 +153,50 @@ def table(rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
             share, off = f"{row['quality']:.1%}", f"{error(row):.1%}"
             lines.append([row["method"], share, off, f"{runs / count:.0f}", fed, tokens])
     return lines
+
+
+def by_task(rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    """Quality by task: a head with the methods, then the tasks; nothing but the head for other suites."""
+    told = [row for row in rows if "quality_by" in row]
+    lines = [["task", *(row["method"] for row in told)]]
+    for name in told[0]["quality_by"] if told else ():
+        lines.append([name, *(f"{row['quality_by'].get(name, 0):.1%}" for row in told)])
+    return lines
+
+
+FIGURES = {  # of ParallelBench: column -> figure, how it is written
+    "strict": ("strict", "{:.1%}"), "forwards": ("forwards", "{:.2f}"),
+    "tok/forward": ("tokens_per_forward", "{:.2f}"), "cells/tok": ("fed_per_token", "{:.1f}"),
+    "agreement": ("agreement", "{:.1%}"), "edits": ("edit_agreement", "{:.1%}"),
+}  # fmt: skip
+
+
+def decodings(rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    """What valid answers cost: the head alone for other suites."""
+    lines = [["method", "quality", *FIGURES]]
+    for row in rows:
+        if "agreement" in row:
+            told = [form.format(row[key]) if key in row else "" for key, form in FIGURES.values()]
+            lines.append([row["method"], f"{row['quality']:.1%}", *told])
+    return lines
+
+
+def frontier(rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    """For each policy the most tokens a forward at 80 and at 90 percent, and the area under its points."""
+    lines = [["policy", "settings", "PB80", "PB90", "AUP"]]
+    for one in policies(rows):
+        most = ["never" if one[f"pb{x}"] is None else f"{one[f'pb{x}']:.2f}" for x in (80, 90)]
+        lines.append([one["policy"], str(one["settings"]), *most, f"{one['aup']:.1f}"])
+    return lines
+
+
+Tables = dict[str, tuple[Callable[[Sequence[Mapping[str, Any]]], list[list[str]]], bool]]
+TABLES: Tables = {  # title -> table, whether its columns are methods
+    "quality by task": (by_task, True),
+    "what valid answers cost; agreement is with the first row": (decodings, False),
+    "policies over all their settings: tokens a forward at a quality (PBx), accuracy under parallelism (AUP)":
+    (frontier, False),
+}  # fmt: skip
 
 
 def title(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -18,6 +18,7 @@ class Run(NamedTuple):
     seconds: float
     runs: int  # of the target, each reading its weights once
     cells: int | None  # fed to the target; None: a peer does not count them
+    forwards: int | None = None  # runs that each prompt took part in, of all prompts; None: not counted
 
     @property
     def written(self) -> int:
@@ -61,6 +62,7 @@ class Measured:
     noise: float | None = None  # of the target, if a divergence had to be judged
     prompt_tokens: list[int] = field(default_factory=list)  # of each prompt
     right: dict[tuple[str, int], float] = field(default_factory=dict)  # (label, prompt) -> share of repeats
+    strict: dict[tuple[str, int], float] = field(default_factory=dict)  # the same, judged strictly
 
     @property
     def finished(self) -> int:

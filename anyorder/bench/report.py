@@ -106,7 +106,8 @@ def place(d: Mapping[str, Any]) -> str:
     """A divergence in words."""
     there = f"prompt {d['prompt']}, token {d['position']}: {d['method']!r} instead of {d['plain']!r}"
     if d["margin"] is None:
-        return f"{there}, where one of the texts ends ({d['verdict']})"
+        why = "where one of the texts ends" if None in (d["plain"], d["method"]) else "margin not measured"
+        return f"{there}, {why} ({d['verdict']})"
     return f"{there}, margin {d['margin']:.4g}, noise {d['noise']:.4g} ({d['verdict']})"
 
 
@@ -154,8 +155,25 @@ def show(said: Mapping[str, Any], console: Console) -> None:
             for line in lines:
                 table.add_row(*line)
             console.print(table)
+        for name, (make, wide) in quality.TABLES.items():
+            _tables(console, name, make(said["rows"]), WIDE if wide else len(quality.FIGURES) + 1)
     for note in notes(said):
         console.print(note, markup=False, highlight=False)
+
+
+def _tables(console: Console, title: str, table: Sequence[Sequence[str]], wide: int) -> None:
+    """A table of more columns than fit is printed in parts; a head alone is not printed."""
+    from rich import box
+    from rich.table import Table
+
+    head, *lines = table
+    for start in range(1, len(head), wide) if lines else ():
+        part = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="")
+        for i, name in enumerate([head[0], *head[start : start + wide]]):
+            part.add_column(name, justify="right" if i else "left", overflow="fold", min_width=5)
+        for line in lines:
+            part.add_row(line[0], *line[start : start + wide])
+        console.print(part)
 
 
 def _column(table: Table, i: int, name: str) -> None:
@@ -176,6 +194,9 @@ def markdown(said: Mapping[str, Any]) -> str:
         if len(judged := quality.table(said["rows"])) > 1:
             text = quality.title(said["rows"])
             lines += ["", f"{text[0].upper()}{text[1:]}:", "", *_grid(judged)]
+        for name, (make, _) in quality.TABLES.items():
+            if len(table := make(said["rows"])) > 1:
+                lines += ["", f"{name[0].upper()}{name[1:]}:", "", *_grid(table)]
     lines += [line for note in notes(said) for line in ("", note + ".")]
     lines += ["", f"Commit {said['commit'] or 'unknown'}, seed {said['seed']}, repeats {said['repeat']}.", ""]
     return "\n".join(lines)
@@ -203,7 +224,8 @@ def check_folder(out: str) -> Path:
 
 
 def write(said: Mapping[str, Any], folder: Path) -> list[Path]:
-    """bench.json, bench.md and bench.png, and quality.png if texts were judged; no plots of nothing."""
+    """bench.json, bench.md and bench.png, quality.png if texts were judged, forwards.png of ParallelBench; no
+    plots of nothing."""
     files = [folder / "bench.json", folder / "bench.md"]
     files[0].write_text(json.dumps(said, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     files[1].write_text(markdown(said), encoding="utf-8")
@@ -215,4 +237,9 @@ def write(said: Mapping[str, Any], folder: Path) -> list[Path]:
         if any("quality" in row and row["cells"] for row in said["rows"]):
             files.append(folder / "quality.png")
             draw_quality(said, files[-1])
+        if any("tokens_per_forward" in row for row in said["rows"]):
+            from anyorder.bench.parallelbench.plots import draw_policies
+
+            files.append(folder / "forwards.png")
+            draw_policies(said, files[-1])
     return files

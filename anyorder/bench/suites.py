@@ -6,6 +6,9 @@ GSM8K with the number that is asked for; `FILE#steps` puts three problems with t
 this purpose, before each, without a chat template, and ends the text where a next problem would begin. A chat
 model that sees HumanEval's code bare likes to write a fence; `FILE#fenced` puts the code behind an open one,
 without the last line break, and ends the text where the function does.
+
+`parallelbench` is drawn, not read (`anyorder.bench.parallelbench`): questions in words for the shipped
+diffusion model, else in text; `parallelbench#words` and `parallelbench#text` choose.
 """
 
 from __future__ import annotations
@@ -16,12 +19,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from anyorder.bench import parallelbench
 from anyorder.errors import UserError
 
 QUICK = Path(__file__).with_name("quick.jsonl")
 SUITES = {"quick": QUICK}
+DRAWN = "parallelbench"
+WORDS = "list-diffusion"  # the model that is asked in words
 STEPS = Path(__file__).with_name("steps.txt")
-EXACT, PASS = "exact match", "pass@1"
+EXACT, PASS, VALID = "exact match", "pass@1", "valid answers"
 BEHIND = ("\ndef", "\nclass", "\nif", "\nprint", "\n#", "\n@", "\nimport", "\nfrom", "\n```")  # a function
 
 
@@ -33,9 +39,12 @@ class Prompt:
     category: str
     text: str
     chat: bool = True  # put into the model's chat template
-    measure: str = ""  # how texts are judged: EXACT, PASS or, where no answer is known, not at all
+    measure: str = ""  # how texts are judged: EXACT, PASS, VALID or, where no answer is known, not at all
     answer: str = ""  # what a right text ends with, or the program that tests it
     stop: tuple[str, ...] = ()  # where the text ends besides
+    cells: int = 0  # most tokens that an answer may take; 0: as many as are asked for
+    judge: Callable[[str], bool] | None = None  # of VALID: whether a text is a right answer
+    strict: Callable[[str], bool] | None = None  # of VALID: and nothing besides
 
 
 def _spec_bench(line: Mapping[str, Any], number: int) -> Prompt:
@@ -88,9 +97,12 @@ FORMS: dict[tuple[str, Any], Callable[[Prompt], Prompt]] = {
 KNOWN = "Spec-Bench (question_id, category, turns), GSM8K (question, answer) and HumanEval (task_id, prompt)"
 
 
-def read_suite(name: str, first: int | None = None) -> list[Prompt]:
-    """The prompts of a suite, the `first` of each category if that is given. Raises UserError."""
+def read_suite(name: str, first: int | None = None, model: str = "") -> list[Prompt]:
+    """The prompts of a suite, the `first` of each category if that is given. `model`: who will be asked.
+    Raises UserError."""
     file, mark, form = name.rpartition("#")
+    if DRAWN in (name, file):
+        return _drawn((form if mark else "") or ("words" if Path(model).name == WORDS else "text"), first)
     shown = file if mark and not Path(name).expanduser().exists() else name
     path = SUITES.get(shown) or Path(shown).expanduser()
     prompts: list[Prompt] = []
@@ -118,11 +130,22 @@ def read_suite(name: str, first: int | None = None) -> list[Prompt]:
     return chosen
 
 
+def _drawn(form: str, count: int | None) -> list[Prompt]:
+    """ParallelBench's problems."""
+    return [
+        Prompt(
+            f"{one.task}/{i}", one.task, one.prompt, True, VALID, one.answer,
+            cells=one.cells, judge=one.judge, strict=one.strict,
+        )
+        for i, one in enumerate(parallelbench.suite(form, count=count), start=1)
+    ]  # fmt: skip
+
+
 def _lines(path: Path, name: str) -> list[str]:
     try:
         return path.read_text(encoding="utf-8").split("\n")
     except FileNotFoundError:
-        known = ", ".join(SUITES)
+        known = ", ".join([*SUITES, DRAWN])
         raise UserError(f"suite {name} is not there; allowed is {known} or the path of a file") from None
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from anyorder.bench.entries import METHODS, PEERS
+from anyorder.bench.entries import FILLING, METHODS, PEERS
 from anyorder.cli.start import quick_start
 
 if TYPE_CHECKING:
@@ -20,15 +20,16 @@ if TYPE_CHECKING:
     from anyorder.bench.suites import Prompt
 
 LONG = 1024  # tokens of a plain run from which on it is worth measuring what runs cost
-SUITE = "quick, or a file like Spec-Bench, HumanEval or GSM8K (docs: FILE#fenced, FILE#steps)"
+SUITE = "quick, parallelbench, or a file like Spec-Bench, HumanEval or GSM8K (docs: FILE#fenced, FILE#steps)"
 ROWS = (
     "rows, by comma: name or name:option=value, in a value + is a comma; 'mix(a+b)': a batch whose prompts "
-    f"take methods a and b in turn, + only joins; all-speculative: every one; peers: {', '.join(PEERS)}"
+    "take methods a and b in turn, + only joins; all-speculative, all-diffusion: every one; all-caches: "
+    f"every policy under every cache; peers: {', '.join(PEERS)}"
 )
 
 
 def bench(
-    methods: Annotated[str, typer.Option(help=ROWS)] = METHODS,
+    methods: Annotated[str | None, typer.Option(help=ROWS)] = None,
     suite: Annotated[str, typer.Option(help=SUITE)] = "quick",
     model: Annotated[str, typer.Option(help="short name, hub id, folder or GGUF file")] = "smollm2",
     precision: Annotated[str, typer.Option(help="of our weights, like fp32 or bf16")] = "bf16",
@@ -47,32 +48,32 @@ def bench(
 ) -> None:
     """The plain loop and each method in turn, same process, same prompts. An exact method whose text differs
     from the plain loop's by more than rounding gets no speed-up. Texts of suites with answers are judged when
-    all is measured; HumanEval's programs run in a sandbox. Ctrl-C keeps what was measured. The
-    processor's threads are torch's choice, or OMP_NUM_THREADS."""
+    all is measured; HumanEval's programs run in a sandbox. Ctrl-C keeps what was measured. The processor's
+    threads are torch's choice, or OMP_NUM_THREADS."""
     from rich.console import Console
 
     from anyorder.bench import report
-    from anyorder.bench.entries import Plan, drawing, entries
+    from anyorder.bench.entries import Plan, attention, drawing, entries, left_out
     from anyorder.bench.suites import read_suite
 
     heat, seed = drawing(temperature)
     plan = Plan(
-        methods=methods, suite=suite, model=model, precision=precision, max_tokens=max_tokens,
-        prompts=prompts, repeat=repeat, batch=batch, temperature=heat, seed=seed, out=out,
+        methods=methods or (FILLING if attention(model) else METHODS), suite=suite, model=model, batch=batch,
+        precision=precision, max_tokens=max_tokens, prompts=prompts, repeat=repeat, temperature=heat,
+        seed=seed, out=out,
     )  # fmt: skip
     if cost:
         return _cost(plan, as_json)
-    rows, chosen = entries(plan), read_suite(suite, prompts)  # refuse before seconds go into loading
-    folder = report.check_folder(out) if out else None
-
-    errors = Console(stderr=True)
+    rows, chosen = entries(plan), read_suite(suite, prompts, model)  # refuse before seconds go into loading
+    folder, errors = report.check_folder(out) if out else None, Console(stderr=True)
+    for reason in left_out(plan):
+        errors.print(f"left out: {reason}", soft_wrap=True)
     ready = _ready(plan, rows, chosen, errors)
     measured = _measured(ready, errors)
     said = report.report(measured, ready.spell)
     report.show(said, errors if as_json else Console())
     if folder is not None:
-        files = report.write(said, folder)
-        print("written: " + ", ".join(map(str, files)), file=sys.stderr)
+        print("written: " + ", ".join(map(str, report.write(said, folder))), file=sys.stderr)
     if as_json:
         print(json.dumps(said, ensure_ascii=False))
     if measured.stopped:
@@ -103,7 +104,8 @@ def _ready(plan: Plan, rows: list[Entry], chosen: list[Prompt], errors: Console)
             from anyorder.bench.measure import prepare
 
             ready = prepare(plan, rows, chosen)
-        if ready.model.cost is None and len(chosen) * plan.max_tokens >= LONG:
+        writes = ready.model.target is not ready.model.filler  # else no method asks what guesses cost
+        if writes and ready.model.cost is None and len(chosen) * plan.max_tokens >= LONG:
             with errors.status("measuring what runs cost, once for this machine"):
                 ready.model.measure()
         return ready

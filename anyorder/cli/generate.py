@@ -40,11 +40,7 @@ def generate(
 ) -> None:
     """Decode a prompt, text appearing as it becomes true; then a line of figures."""
     options = parsed(set_ or [])
-    text = sys.stdin.read() if prompt == "-" else prompt
-    if not text.strip():
-        from anyorder.errors import UserError
-
-        raise UserError("the prompt is empty; a prompt has at least one word; write something to continue")
+    text = asked_for(prompt)
     checked(method, options)  # before seconds go into loading a model
 
     with quick_start():
@@ -130,6 +126,16 @@ def parsed(settings: list[str]) -> dict[str, str]:
             raise UserError(f"--set got {setting!r}; allowed is name=value; for example --set nodes=16")
         options[name] = value
     return options
+
+
+def asked_for(prompt: str) -> str:
+    """The prompt, or what stands on standard input. Raises UserError if there is none."""
+    from anyorder.errors import UserError
+
+    text = sys.stdin.read() if prompt == "-" else prompt
+    if not text.strip():
+        raise UserError("the prompt is empty; a prompt has at least one word; write something to continue")
+    return text
 
 
 def checked(method: str, options: dict[str, str]) -> None:

@@ -129,7 +129,7 @@ class Canvas:
         live, ended = self.live, list(self.ended)
         kept: list[list[int]] = [[] for _ in self.rows]
         cells: list[list[int]] = [[] for _ in self.rows]
-        cuts = commit.cut or [None] * len(live)
+        cuts: Sequence[int | None] = commit.cut or [None] * len(live)
         for h, token, at, cut in zip(live, commit.token, commit.at, cuts, strict=True):
             row = self.rows[h]
             if cut is not None:
@@ -142,12 +142,14 @@ class Canvas:
                     cells[h].append(i)
             hole = row.index(self.mask, self.prompt) if self.mask in row[self.prompt :] else last
             first = next((i for i in range(self.prompt, hole) if row[i] in self.eos), None)
-            if first is not None:
-                del row[first + 1 :]
-                ended[h] = "eos"
-            elif self.stop and (most := self.stop(row[self.prompt : hole], hole - self.prompt)) is not None:
+            end = hole if first is None else first + 1
+            most = self.stop(row[self.prompt : end], end - self.prompt) if self.stop else None
+            if most is not None:
                 del row[self.prompt + most :]
                 ended[h] = "stop"
+            elif first is not None:
+                del row[end:]
+                ended[h] = "eos"
             elif hole == last:
                 ended[h] = "length"
         return self._settle(kept, cells, ended, commit.score)

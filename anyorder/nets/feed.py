@@ -36,7 +36,9 @@ class Feed:
     partial: Mapping[int, Partial] = field(default_factory=dict)  # slots whose cells are not whole
     start: list[int] = field(default_factory=list)  # [Q] blocks that the cell went through before
     left: np.ndarray | None = None  # [Q, D] states leaving the last block, where it is not the net's last
-    weights: np.ndarray | None = None  # [Q, heads, longest way] attention of the last block, where it is at hand
+    weights: np.ndarray | None = (
+        None  # [Q, heads, longest way] attention of the last block, where it is at hand
+    )
     mixtures: dict[int, Mapping[int, float]] = field(default_factory=dict)  # negative token -> what it mixes
     soft: dict[int, Mapping[int, float]] = field(default_factory=dict)  # cell -> the mixture it reads
 

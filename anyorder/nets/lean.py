@@ -24,7 +24,7 @@ from anyorder.nets.feed import Feed
 from anyorder.nets.graphs import Static, static, wanted
 from anyorder.nets.pool import Store, mix
 from anyorder.nets.products import PACKED, Eighth, Plain, Product, Rows, nothing, product, rows
-from anyorder.nets.slots import WHOLE
+from anyorder.nets.slots import WHOLE, Partial
 from anyorder.nets.stock import Stock
 
 SHAPED = ("llama", "mistral", "qwen2")  # transformers model types whose layers are these, and no more
@@ -96,6 +96,27 @@ class Lean:
         sums = states.numpy()
         return self._said(sums.copy(), nothing(sums), list(range(len(sums))))[0]
 
+    @property
+    def depth(self) -> int:
+        """Blocks."""
+        return len(self.layers)
+
+    def embedded(self, token: Sequence[int]) -> Tensor:
+        """[Q, D] what the first block reads."""
+        return functional.embedding(torch.tensor(list(token)), self.embed).float()
+
+    def block(self, i: int, x: Tensor, feed: Feed, store: Store) -> tuple[Tensor, Tensor]:
+        """States [Q, D] of a run's cells through block i alone, and the attention [M, longest way] that its
+        lines pay, the mean over heads."""
+        alone = replace(
+            feed, start=[i] * len(feed), blocks=i + 1, lines=[0],
+            partial={slot: Partial(i, state) for slot, state in zip(feed.slot, x.numpy(), strict=True)},
+        )  # fmt: skip
+        self.some(range(i + 1))(alone, store)
+        assert alone.left is not None, "a run that stops early says what it left"
+        assert alone.weights is not None, "and what it attended to"
+        return torch.from_numpy(alone.left), torch.from_numpy(alone.weights[feed.lines]).mean(1)
+
     def store(self, slots: int) -> Store:
         return Store(len(self.layers), slots, self.groups, self.width, self.kind)
 
@@ -157,6 +178,7 @@ class Lean:
         query, scores, sums = (
             np.empty((len(feed), self.heads, n), np.float32) for n in (self.width, most, self.width)
         )
+        feed.weights = scores
 
         def look(cells, qkv, scale, keys, values, out, scales) -> None:
             """The first so many cells."""

@@ -185,6 +185,7 @@ class Layout:
         self.limit, self.depth, self.slots = part["limit"], part["depth"], part["slots"]
         self.sees = flags.reshape(shape.families, shape.width, shape.twigs)
         self.shape = shape
+        self.weights: list[Tensor] | None = None  # [F, C, L + T] of each block that ran, where wanted
 
     def mask(self, window: int | None, share: int, dtype: torch.dtype) -> Tensor:
         """[F, 1, share * C, L + T] to add to scores: 0 where a slot is seen, else minus infinity.

@@ -43,6 +43,8 @@ def attention(
         return own(module, query, key, value, None, dropout=dropout, scaling=scaling, **unused)
     layout: Layout = key.anyorder  # type: ignore[attr-defined]
     query = query[0][:, layout.cell].transpose(0, 1)  # [F, H, C, D]
+    if layout.weights is not None:
+        layout.weights.append(_weights(query, key, mask, scaling).mean(1))
     if softcap is None and s_aux is None:
         out = _stacked(query, key, value, mask, scaling)
     else:
@@ -58,6 +60,14 @@ def _stacked(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scale: flo
     stacked = query.reshape(families, groups, heads // groups * cells, width)
     out = functional.scaled_dot_product_attention(stacked, key, value, attn_mask=mask, scale=scale)
     return out.reshape(families, heads, cells, width)
+
+
+def _weights(query: Tensor, key: Tensor, mask: Tensor, scale: float | None) -> Tensor:
+    """[F, H, C, S] what every cell attends to."""
+    heads, cells, width = query.shape[1:]
+    key = key.repeat_interleave(heads // key.shape[1], 1)
+    scores = query @ key.transpose(2, 3) * (width**-0.5 if scale is None else scale)
+    return (scores.to(torch.promote_types(scores.dtype, torch.float32)) + mask[:, :, :cells]).softmax(-1)
 
 
 def _spelt_out(
@@ -162,6 +172,42 @@ class Stock:
         inner = {i: out.hidden_states[i][0, layout.lines] for i in layers}
         wide = torch.promote_types(out.logits.dtype, torch.float32)
         return out.logits[0].to(wide), read[0], inner
+
+    @property
+    def state_bytes(self) -> int:
+        """Of one cell's state between two blocks."""
+        hidden: int = self.model.config.get_text_config().hidden_size
+        return hidden * self.dtype.itemsize
+
+    @property
+    def depth(self) -> int:
+        """Blocks."""
+        return len(self.model.base_model.layers)
+
+    def embedded(self, token: Sequence[int]) -> Tensor:
+        """[Q, D] what the first block reads."""
+        embed: Tensor = self.model.get_input_embeddings()(torch.tensor(list(token), device=self.device))
+        return embed
+
+    def block(self, i: int, x: Tensor, feed: Feed, store: Pool) -> tuple[Tensor, Tensor]:
+        """States [Q, D] of a run's cells, all of one row, through block i alone, and the attention
+        [M, slots] that its lines pay, the mean over heads."""
+        plan, inner = Plan(feed), self.model.base_model
+        numbers, flags = (part.to(self.device) for part in plan.written(plan.shape, store.spare))
+        layout, layer = Layout(plan.shape, numbers, flags), inner.layers[i]
+        masks = self._masks(layout)
+        store.layout, layout.weights = layout, []
+        out = layer(
+            x[None],
+            attention_mask=masks[layer.attention_type] if isinstance(masks, dict) else masks,
+            position_ids=layout.position,
+            past_key_values=store,
+            use_cache=True,
+            position_embeddings=inner.rotary_emb(x[None], layout.position),
+        )
+        store.layout = None
+        (weights,) = layout.weights
+        return out[0], weights[0, layout.back[layout.lines]]
 
     def _read_in(self, token: Tensor, soft: Mapping[int, Mapping[int, float]]) -> dict[str, Tensor]:
         """What the model reads: tokens, or embeddings where some cells mix them."""

@@ -10,7 +10,8 @@ It runs the same bodies as `nets.causal`, over other ways. What a cell sees is t
 Caches follow the text: a state is used again if what its cell sees is still spelt as it was, which `_view`
 tells for each kind of attention, or if the last commit said in `keep` that it may be used although stale.
 Every other cell is fed. An ask that assumes other tokens (`Ask.fill`) is computed in slots of its own; when a
-commit then writes just these tokens, they become the row's.
+commit then writes just these tokens, they become the row's. An ask that watches attention drift (`Ask.drift`)
+is a run of its own, block by block (`nets.drift`).
 """
 
 from __future__ import annotations
@@ -18,20 +19,25 @@ from __future__ import annotations
 import heapq
 import weakref
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import accumulate
+from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
 
 from anyorder.card import Load
 from anyorder.core.canvas import Canvas
 from anyorder.core.types import Answer, Ask, Commit, Lines
+from anyorder.errors import UserError
 from anyorder.nets.adapter import Adapter
 from anyorder.nets.causal import Body
+from anyorder.nets.drift import Laid, Trail, drifted
 from anyorder.nets.feed import Feed
-from anyorder.nets.memory import Full, Memory, share_of_machine
+from anyorder.nets.memory import Memory, share_of_machine
+
+Done = TypeVar("Done")
 
 
 @dataclass(slots=True)
@@ -53,6 +59,7 @@ class Held:
     tries: list[tuple[int, States]] = field(default_factory=list)  # rows under assumed tokens, own slots only
     blind: list[int] = field(default_factory=list)  # slots of cells that stand beside others
     asked: tuple[int, ...] = ()  # rows of the last run
+    trails: dict[int, Trail] = field(default_factory=dict)  # row -> what a watched run left for the next
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +72,18 @@ class View:
     clean: int  # leading cells whose states will be exact after this run
 
 
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What an ask wants of one row."""
+
+    row: int
+    cells: tuple[int, ...]  # asked for
+    text: list[int]
+    view: View
+    stale: frozenset[int]  # cells that are not fed
+    tried: bool  # under assumed tokens, in slots of their own
+
+
 class TwoWay:
     """A model whose cells become true in any order; text with holes in, laws of cells out."""
 
@@ -74,9 +93,12 @@ class TwoWay:
         self.vocab, self.context, self.cell_bytes = body.vocab, body.context, body.cell_bytes
         self.memory = memory or Memory(share_of_machine())
         self.memory.holders.append(self)
-        blind = {"blind"} if adapter.attention == "full" and not adapter.shift else set()
+        full = adapter.attention == "full"
+        self.blocks: Any = getattr(body, "stock", body)  # what runs one block at a time, if it can
+        drift = {"drift"} if full and hasattr(self.blocks, "block") and self.blocks.say else set()
+        blind = {"blind"} if full and not adapter.shift else set()
         self.can = frozenset(
-            {"any-order", "stale", "hidden", "layers", adapter.attention, *blind}
+            {"any-order", "stale", "hidden", "layers", adapter.attention, *blind, *drift}
             | ({"rows", "pack"} if packs else set())
         )
         self.load = Load()
@@ -106,9 +128,12 @@ class TwoWay:
             if first and (feed.token or any(answers)):
                 break  # who waits does so for somebody who goes on
             try:
-                parts[i] = self._offer(feed, *asks[i], first)
-            except Full as full:
-                answers[i] = full
+                if asks[i][0].drift > -1:
+                    answers[i] = self._watched(*asks[i], first)
+                else:
+                    parts[i] = self._offer(feed, *asks[i], first)
+            except UserError as refused:
+                answers[i] = refused
         asked = {i: part for i, part in parts.items() if part is not None}
         if asked:
             for i, answer in self._answers(feed, [ask for ask, _ in asks], asked):
@@ -139,7 +164,8 @@ class TwoWay:
     @property
     def used(self) -> int:
         """Bytes of all cells held."""
-        return (self.top - len(self.free)) * self.cell_bytes
+        trails = sum(trail.size for held in self.held.values() for trail in held.trails.values())
+        return (self.top - len(self.free)) * self.cell_bytes + trails
 
     def idle(self) -> int | None:
         return None  # what a finished request knew is of no use to another
@@ -168,6 +194,7 @@ class TwoWay:
             self._release(states.slots.values())
         held.rows = [States() for _ in held.rows]
         held.kept = [frozenset() for _ in held.rows]
+        held.trails.clear()
 
     def _open(self, canvas: Canvas) -> None:
         if id(canvas) not in self.held:
@@ -205,28 +232,82 @@ class TwoWay:
         self, feed: Feed, ask: Ask, canvas: Canvas, first: bool
     ) -> tuple[tuple[Lines, ...], list[int], int] | None:
         """Put an ask into the run: its lines, the slots they are of, cells fed. None: no room for it now."""
+        plans, held, before = self._plans(ask, canvas), self.held[id(canvas)], len(feed)
+        blinds = ask.blind or ((),) * len(canvas.live)
+        fresh = sum(self._lacks(held.rows[plan.row], plan) for plan in plans) + sum(map(len, blinds))
+        if not self.memory.room(fresh * self.cell_bytes, canvas, first):
+            return None
+        held.trails.clear()  # it was not watched what this run changes
+        wanted = []
+        for plan, blind in zip(plans, blinds, strict=True):
+            slots = self._feed(feed, held, plan)
+            beside = self._feed_blind(feed, held, plan.view, slots, blind)
+            wanted += [beside.get(i, slots[self._line(i)]) for i in plan.cells]
+        return self._lines(canvas, plans), wanted, len(feed) - before
+
+    def _plans(self, ask: Ask, canvas: Canvas) -> list[Plan]:
+        """For each live row what the ask wants of it."""
         assert ask.at is not None, "a two-way net is asked for cells"
         assert not ask.guess, "a two-way net takes no guesses"
-        held, before = self.held[id(canvas)], len(feed)
+        if any(map(len, ask.blind)) and "blind" not in self.can:
+            raise UserError(
+                "the method asks for cells as if they were not written, which needs full attention and no "
+                f"shift, and the model has {self.adapter.attention} attention"
+                f"{', shifted' * self.adapter.shift}; choose another method"
+            )
+        held, plans = self.held[id(canvas)], []
         held.asked = canvas.live
         fills = ask.fill or ({},) * len(canvas.live)
-        blinds = ask.blind or ((),) * len(canvas.live)
-        plans = []
         for h, cells, fill in zip(canvas.live, ask.at, fills, strict=True):
             text = self._text(canvas, h, cells, fill)
             view = self._view(canvas, text, held.rows[h], cells)
-            plans.append((h, tuple(cells), text, view, self._stale(held, h, view, cells, fill), bool(fill)))
-        fresh = sum(self._lacks(held.rows[h], v, s, tried) for h, _, _, v, s, tried in plans)
-        if not self.memory.room((fresh + sum(map(len, blinds))) * self.cell_bytes, canvas, first):
+            stale = self._stale(held, h, view, cells, fill)
+            plans.append(Plan(h, tuple(cells), text, view, stale, bool(fill)))
+        return plans
+
+    def _lines(self, canvas: Canvas, plans: Sequence[Plan]) -> tuple[Lines, ...]:
+        """Whose lines follow each other in the answer."""
+        ends = [0, *accumulate(len(plan.cells) for plan in plans)]
+        return tuple(
+            Lines(plan.row, start, len(canvas.rows[plan.row]), cells=plan.cells)
+            for plan, start in zip(plans, ends)
+        )
+
+    def _watched(self, ask: Ask, canvas: Canvas, first: bool) -> Answer | None:
+        """A run of one ask, which computes all cells where attention drifted. None: no room for it now."""
+        if "drift" not in self.can:
+            raise UserError(
+                "this model cannot be run block by block over cells that all see each other, which watching "
+                "attention drift takes; allowed are models of full attention; choose another method"
+            )
+        besides = (*ask.fill, *ask.blind, *ask.layers)
+        assert not besides, "attention is watched over what is written, and its run gives laws alone"
+        plans, held = self._plans(ask, canvas), self.held[id(canvas)]
+        for i, plan in enumerate(plans):  # what no watched run computed cannot be left out
+            trail = held.trails.get(plan.row)
+            if trail is None or trail.cells != len(plan.text):
+                held.trails.pop(plan.row, None)
+                plans[i] = replace(plan, stale=frozenset())
+        fresh = sum(self._lacks(held.rows[plan.row], plan) for plan in plans) * self.cell_bytes
+        unknown = sum(len(plan.text) for plan in plans if plan.row not in held.trails)
+        more = unknown * self.blocks.depth * self.blocks.state_bytes
+        if not self.memory.room(fresh + more, canvas, first):
             return None
-        rows, wanted = [], []
-        for (h, cells, text, view, stale, tried), blind in zip(plans, blinds, strict=True):
-            rows.append(Lines(h, len(wanted), len(canvas.rows[h]), cells=cells))
-            slots = self._feed(feed, held, h, text, view, stale, tried)
-            beside = self._feed_blind(feed, held, view, slots, blind)
-            shift = self.adapter.shift
-            wanted += [beside.get(i, slots[max(0, i - shift)]) for i in cells]
-        return tuple(rows), wanted, len(feed) - before
+        parts, work = [], 0
+        for plan in plans:
+            slots, trail = self._assigned(held, plan), held.trails.get(plan.row)
+            lines = [self._line(i) for i in plan.cells]
+            laid = Laid(
+                plan.text, [slots[i] for i in plan.view.order], [i for i in slots if i not in plan.stale],
+                lines, [i for i, token in enumerate(plan.text) if token != self.mask],
+            )  # fmt: skip
+            run = partial(drifted, self.blocks, laid, trail, ask.drift)
+            left, held.trails[plan.row], cells = self._compute(run)
+            parts.append(left)
+            work += cells
+        said = self._compute(lambda store: self.blocks.say(torch.cat(parts))).clone()
+        said[:, self.mask] = -torch.inf
+        return Answer(said, self._lines(canvas, plans), cells=work)
 
     def _text(self, canvas: Canvas, h: int, cells: Sequence[int], fill: Mapping[int, int]) -> list[int]:
         """What the row says, with holes behind it up to the last cell asked for."""
@@ -262,40 +343,43 @@ class TwoWay:
                 order = [i for i in range(len(text)) if text[i] != self.mask] + holes
                 return View(order, list(range(1, len(order) + 1)), min(known, hole), hole)
 
-    def _needed(self, cells: Sequence[int]) -> set[int]:
-        """Cells that must run because their lines are wanted."""
-        return {max(0, i - self.adapter.shift) for i in cells}
+    def _line(self, cell: int) -> int:
+        """Which cell's line predicts a cell."""
+        return max(0, cell - self.adapter.shift)
 
     def _stale(
         self, held: Held, h: int, view: View, cells: Sequence[int], fill: Mapping[int, int]
     ) -> frozenset[int]:
         """Cells that are not fed: their states are exact, or kept."""
         known = {i for i in view.order if i < view.exact or i in held.kept[h]}
-        return frozenset(known & held.rows[h].slots.keys() - self._needed(cells) - set(cells) - set(fill))
+        lines = {self._line(i) for i in cells}
+        return frozenset(known & held.rows[h].slots.keys() - lines - set(cells) - set(fill))
 
-    def _lacks(self, states: States, view: View, stale: frozenset[int], tried: bool) -> int:
+    def _lacks(self, states: States, plan: Plan) -> int:
         """Slots that a row's cells of this run need besides those it has."""
-        fed = [i for i in view.order if i not in stale]
-        return len(fed) if tried else sum(i not in states.slots for i in fed)
+        fed = [i for i in plan.view.order if i not in plan.stale]
+        return len(fed) if plan.tried else sum(i not in states.slots for i in fed)
 
-    def _feed(
-        self, feed: Feed, held: Held, h: int, text: list[int], view: View, stale: frozenset[int], tried: bool
-    ) -> dict[int, int]:
-        """Feed the cells of a row that are not known; cell -> slot of all that take part."""
-        states = held.rows[h]
-        own = States(text, view.clean) if tried else states
-        if tried:
-            held.tries.append((h, own))
+    def _assigned(self, held: Held, plan: Plan) -> dict[int, int]:
+        """Slots for a run's cells, which from then on are those of its text: cell -> slot, in order."""
+        states, view, stale = held.rows[plan.row], plan.view, plan.stale
+        own = States() if plan.tried else states
+        if plan.tried:
+            held.tries.append((plan.row, own))
         for i in view.order:
-            if i not in stale and (tried or i not in own.slots):
+            if i not in stale and i not in own.slots:
                 own.slots[i] = self._slot()
-        slots = {i: own.slots[i] if i not in stale else states.slots[i] for i in view.order}
-        way = feed.begin(array("i", [slots[i] for i in view.order]), len(feed.ways))
-        for i, sees in zip(view.order, view.sees, strict=True):
-            if i not in stale:
-                feed.put(text[i], slots[i], way, i, sees)
-        kept = min((i for i in stale if i >= view.exact), default=len(text))
-        own.text, own.exact = text, min(view.clean, kept)
+        kept = min((i for i in stale if i >= view.exact), default=len(plan.text))
+        own.text, own.exact = plan.text, min(view.clean, kept)
+        return {i: own.slots[i] if i not in stale else states.slots[i] for i in view.order}
+
+    def _feed(self, feed: Feed, held: Held, plan: Plan) -> dict[int, int]:
+        """Feed the cells of a row that are not known; cell -> slot of all that take part."""
+        slots = self._assigned(held, plan)
+        way = feed.begin(array("i", slots.values()), len(feed.ways))
+        for i, sees in zip(plan.view.order, plan.view.sees, strict=True):
+            if i not in plan.stale:
+                feed.put(plan.text[i], slots[i], way, i, sees)
         return slots
 
     def _feed_blind(
@@ -318,7 +402,7 @@ class TwoWay:
         lines = [feed.place[slot] for _, wanted, _ in asked.values() for slot in wanted]
         feed.lines = sorted(set(lines)) or [0]
         self.load = Load(len(asked), max(1, len(lines)))
-        logits, hidden, inner = self._compute(feed)
+        logits, hidden, inner = self._compute(partial(self.body, feed))
         place = {line: i for i, line in enumerate(feed.lines)}
         first = 0
         for i, (rows, wanted, fed) in asked.items():
@@ -331,11 +415,12 @@ class TwoWay:
             first += len(wanted)
 
     @torch.inference_mode()
-    def _compute(self, feed: Feed) -> tuple[Tensor, Tensor, dict[int, Tensor]]:
+    def _compute(self, run: Callable[[Any], Done]) -> Done:
+        """What a run over the store comes to."""
         if self.store is None:
             self.store = self.body.store(self.capacity)
         try:
-            return self.body(feed, self.store)
+            return run(self.store)
         except BaseException:  # its slots would pass for computed cells
             self.forget()
             raise

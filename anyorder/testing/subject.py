@@ -29,7 +29,9 @@ def toy_nets(card: Card, vocab: int) -> dict[str, Net]:
     names = {name for other in registry.cards().values() for name in other.nets} - {"target"}
     names = names if card.family == "speculative" else set(card.nets[1:])  # whatever its drafter may be
     names |= {f"exit:{blocks}" for blocks in (1, 2)}
-    others = {name: ToyCausal(0, vocab, blur=0.5) for name in names}
+    others: dict[str, Net] = {name: ToyCausal(0, vocab, blur=0.5) for name in names}
+    if "diffusion" in names:
+        others["diffusion"] = ToyTwoWay(0, vocab, apart=True)
     return {"target": target, **others}
 
 

@@ -1,7 +1,8 @@
 """A toy two-way net: every cell sees every other, so cells can become true in any order.
 
 A cell's state depends on all cells; a cache can only be stale. `Commit.keep` names the cells whose states of
-the last run may be used again. With nothing kept everything is computed afresh.
+the last run may be used again. With nothing kept everything is computed afresh. Attention
+drift (`Ask.drift`) is not watched: what is kept stays.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from anyorder.testing.toy import attend, weights
 
 
 class ToyTwoWay:
-    """Two attention layers over the whole canvas. The last token of the vocabulary is the mask; it is never
-    predicted.
+    """Two attention layers over the whole canvas. The last token of the vocabulary is the mask, or, `apart`,
+    the one behind it; it is never predicted.
 
     >>> net = ToyTwoWay(vocab=13)
     >>> canvas = Canvas([1, 2], budget=6, mask=net.mask)
@@ -27,9 +28,11 @@ class ToyTwoWay:
 
     can = frozenset({"rows", "pack", "hidden", "layers", "any-order", "stale", "blind", "full"})
 
-    def __init__(self, seed: int = 0, vocab: int = 13, *, layers: int = 2, context: int = 256):
-        self.vocab, self.context, self.mask = vocab, context, vocab - 1
-        self.weights = weights(seed, vocab, layers=layers, context=context)
+    def __init__(
+        self, seed: int = 0, vocab: int = 13, *, layers: int = 2, context: int = 256, apart: bool = False
+    ):
+        self.vocab, self.context, self.mask = vocab, context, vocab - 1 + apart
+        self.weights = weights(seed, self.mask + 1, layers=layers, context=context)
         self.forget()
 
     def forget(self) -> None:
@@ -80,8 +83,7 @@ class ToyTwoWay:
         laid = torch.cat([states[others], states.new_zeros((1, *states.shape[1:]))])
         sees = torch.ones(1, len(text), dtype=torch.bool)
         said, _, _ = attend(self.weights, [self.mask], [cell], [len(others)], sees, laid)
-        said[:, self.mask] = -torch.inf
-        return said[0]
+        return self._without_mask(said)[0]
 
     def _run(
         self, row: list[int], last: Tensor | None, stale: set[int]
@@ -91,12 +93,17 @@ class ToyTwoWay:
         fresh = [i for i in range(n) if i not in stale]
         states = self.weights.blank.new_zeros((n, *self.weights.blank.shape[1:]))
         if last is not None:
-            states[:] = last[:n]
+            states[: len(last)] = last[:n]  # a row that grows at its end had fewer cells
         sees = torch.ones(len(fresh), n, dtype=torch.bool)
         said, inner, states = attend(self.weights, [row[i] for i in fresh], fresh, fresh, sees, states)
-        said[:, self.mask] = -torch.inf
+        said = self._without_mask(said)
         spread = [x.new_zeros(n, x.shape[1]).index_copy_(0, torch.tensor(fresh), x) for x in (said, *inner)]
         return spread[0], spread[1:], states
+
+    def _without_mask(self, said: Tensor) -> Tensor:
+        """[M, V] logits that say nothing of the mask."""
+        said[:, self.mask] = -torch.inf
+        return said[:, : self.vocab]
 
     def follow(self, canvas: Canvas, commit: Commit | None) -> None:
         if commit is None:

@@ -68,7 +68,7 @@ def test_broken_files_are_refused(tmp_path, lines, said):
 
 
 def test_files_that_cannot_be_read(tmp_path):
-    with pytest.raises(UserError, match="is not there; allowed is quick or the path"):
+    with pytest.raises(UserError, match="is not there; allowed is quick, parallelbench or the path"):
         read_suite(str(tmp_path / "nothing.jsonl"))
     with pytest.raises(UserError, match="cannot be read"):
         read_suite(str(tmp_path))

@@ -41,7 +41,9 @@ def test_laws_are_counted():
     assert answer.logits[0, 3] == pytest.approx(np.log(NOWHERE))
     assert (answer.rows[0].cells, answer.cells) == ((1, 2), 3)
     assert asked(SWAP, [0, 1], [1]).logits.softmax(-1)[0, 2] == pytest.approx(1)
-    assert asked(SWAP, [2, 0], [2]).logits.softmax(-1)[0].tolist() == pytest.approx([0, 0.5, 0, 0.5, 0], abs=1e-8)
+    assert asked(SWAP, [2, 0], [2]).logits.softmax(-1)[0].tolist() == pytest.approx(
+        [0, 0.5, 0, 0.5, 0], abs=1e-8
+    )
 
 
 def test_a_dead_state_is_uniform_and_counted():
@@ -78,7 +80,7 @@ def test_noise_is_a_function_of_seed_text_and_cell():
     both, one = asked(noisy, [0, 0], [1, 2]).logits, asked(noisy, [0, 0], [2]).logits
     assert torch.equal(both[1], one[0])
     assert not torch.equal(both, asked(SWAP, [0, 0], [1, 2]).logits)
-    for other in (dict(seed=4), dict(seed=3, temperature=2.0)):
+    for other in ({"seed": 4}, {"seed": 3, "temperature": 2.0}):
         net = Oracle(SWAP.answers, 5, 0, 4, noise=1.0, **other)
         assert not torch.equal(asked(net, [0, 0], [2]).logits, one)
 

@@ -7,7 +7,7 @@ steps as a block has cells, one cell at a time: what parallel decoding of these 
 from anyorder.card import Card, Option, Setting
 from anyorder.core.canvas import Canvas
 from anyorder.core.types import Flow, Method
-from anyorder.filling import Seen, confidence, look, surest, unmask
+from anyorder.filling import Policy, Seen, confidence, look, surest, unmask
 
 CARD = Card(
     name="static",
@@ -40,14 +40,19 @@ def quota(cells: int, steps: int, holes: int) -> int:
     return share + (cells - holes < rest * (share + 1))
 
 
-def static(setting: Setting, steps: int, order: str) -> Method:
+def schedule(canvas: Canvas, steps: int, order: str) -> Policy:
+    """The cells of the next step, the surest first."""
     score = confidence(order)
 
-    def method(canvas: Canvas) -> Flow:
-        def policy(seen: Seen) -> list[int]:
-            cells = next(len(block) for block in canvas.blocks() if seen.cells[0] in block)
-            return surest(score(seen))[: quota(cells, steps, len(seen))]
+    def policy(seen: Seen) -> list[int]:
+        cells = next(len(block) for block in canvas.blocks() if seen.cells[0] in block)
+        return surest(score(seen))[: quota(cells, steps, len(seen))]
 
-        return unmask(canvas, look(setting.greedy), policy)
+    return policy
+
+
+def static(setting: Setting, steps: int, order: str) -> Method:
+    def method(canvas: Canvas) -> Flow:
+        return unmask(canvas, look(setting.greedy), schedule(canvas, steps, order))
 
     return method
