@@ -185,7 +185,7 @@ class Model:
             setting = self._setting(shaped["temperature"] == 0, prompt)
             canvas = self._canvas(ids, max_tokens, space, setting, rule)
             words = self._vocabulary(setting)
-            grammar = filled.taken(shaped, constraints.OPTIONS, words) if cells else None
+            grammar = filled.taken(shaped, constraints.OPTIONS, words, setting.greedy) if cells else None
             held = constraints.taken(shaped, words, canvas.budget)
             sampling = Sampling(**shaped, constraint=held)
             run = registry.build(method, own, replace(setting, forced=None if held is None else held.forced))

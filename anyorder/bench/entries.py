@@ -137,7 +137,7 @@ class Entry:
 def entries(plan: Plan) -> list[Entry]:
     """The rows of a plan, the plain loop first. Raises UserError for what is unknown or named twice."""
     outside = re.split(r",(?![^(]*\))", plan.methods)  # commas in parentheses are a mix's mistake
-    specs = [name for part in outside for name in named(part.strip(), attention(plan.model)) if name]
+    specs = [name for part in outside for name in named(part.strip(), plan.model) if name]
     plain = STATIC if fills(specs) else "sample" if plan.temperature else "greedy"
     rows = [Entry(plain, plain, claim="text")]
     for spec in specs:
@@ -164,14 +164,16 @@ def fills(specs: Sequence[str]) -> bool:
 
 def attention(model: str) -> str:
     """How the cells of an any-order model see each other; "" of other models. Raises UserError."""
+    if model == Plan.model or model.endswith(".gguf"):  # looking would unpack the file
+        return ""
     from anyorder.nets.diffusion import adapter_of
 
     adapter = adapter_of(model, "fp32")
     return adapter.attention if adapter else ""
 
 
-def named(spec: str, attention: str = "") -> list[str]:
-    """What a name stands for: all methods of a family that run without being told more, or itself.
+def named(spec: str, model: str = Plan.model) -> list[str]:
+    """What a name stands for: all methods of a family that a model runs without being told more, or itself.
 
     >>> "jacobi" in named("all-speculative")
     True
@@ -181,7 +183,8 @@ def named(spec: str, attention: str = "") -> list[str]:
         return [spec]
     cards = [card for card in registry.cards().values() if card.family == family]
     free = [card for card in cards if not any(option.needed for option in card.options)]
-    fit = [card for card in free if runs_on(card, attention)]
+    kind = attention(model) if family == "diffusion" else ""
+    fit = [card for card in free if runs_on(card, kind)]
     if spec != CACHES:
         return [card.name for card in fit]
     around = {card.name for card in fit if any(option.name == THEN for option in card.options)}

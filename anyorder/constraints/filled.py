@@ -11,15 +11,18 @@ tokenizer that knows whole words only, a text is its words without spaces.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from anyorder.constraints import schema
 from anyorder.constraints.states import Vocabulary
 from anyorder.core.canvas import Canvas
+from anyorder.core.chance import Chance
 from anyorder.core.types import Answer, Ask, Commit, Flow, Method
 from anyorder.errors import UserError
 from anyorder.law import instead
@@ -30,7 +33,7 @@ SHAPES = ("json_schema", "grammar", "regex", "choices")
 KEY = "constraints.filled"  # where a model's memory keeps compiled grammars and the tokenizer's words
 
 
-def taken(shaping: dict[str, Any], others: Sequence[str], vocabulary: Vocabulary) -> Any:
+def taken(shaping: dict[str, Any], others: Sequence[str], vocabulary: Vocabulary, greedy: bool) -> Any:
     """What holds a policy to the grammar among shaping options, which are taken out: Method -> Method; None
     if there is no grammar. `others`: constraints that only a text written from left to right can have.
     Raises UserError."""
@@ -44,7 +47,7 @@ def taken(shaping: dict[str, Any], others: Sequence[str], vocabulary: Vocabulary
         raise UserError(f"{' and '.join(asked)} were given; allowed is one of them; drop the others")
     for name, value in asked.items():
         made = compiled(name, lark(name, value), vocabulary)
-        return lambda inner: within(inner, made)
+        return lambda inner: within(inner, made, greedy)
     return None
 
 
@@ -85,19 +88,43 @@ def compiled(name: str, text: str, vocabulary: Vocabulary) -> Callable[[Sequence
     return lambda row, hole: Fillable(language, spelling, row, hole, name=name)
 
 
-def within(inner: Method, made: Callable[[Sequence[int], int], Any]) -> Method:
+class Law(NamedTuple):
+    """What was last said of a cell."""
+
+    logits: Tensor  # [V]
+    draw: Callable[[Tensor], int] | None  # None: at temperature 0
+
+    def choices(self, token: int) -> Iterator[int]:
+        """The token, then others: the likeliest, or further draws with the noise that drew it."""
+        yield token
+        left = self.logits.clone()
+        left[token] = -torch.inf
+        if self.draw is None:
+            best = left.topk(min(TRIES, len(left))).indices.tolist()
+            yield from (t for t in best if left[t] > -torch.inf)
+            return
+        for _ in range(TRIES):
+            if bool(left.isinf().all()):
+                return
+            again = self.draw(left)
+            yield again
+            left[again] = -torch.inf
+
+
+def within(inner: Method, made: Callable[[Sequence[int], int], Any], greedy: bool = True) -> Method:
     """The method, whose commits the grammar judges."""
 
     def flow(canvas: Canvas) -> Flow:
         assert canvas.mask is not None, "left to right a shaper holds the text to its grammar"
         fits = [made(row[canvas.prompt :], canvas.mask) for row in canvas.rows]
-        heard: dict[tuple[int, int], Tensor] = {}  # (row, cell) -> logits [V] of its last answer
+        heard: dict[tuple[int, int], Law] = {}  # (row, cell) -> its last answer
 
         def asked(ask: Ask, canvas: Canvas) -> tuple[Ask, ...]:
-            def read(answer: Answer, chance: Any) -> Any:
+            def read(answer: Answer, chance: Chance) -> Any:
                 for lines in answer.rows:
                     for i, cell in enumerate(lines.cells or ()):
-                        heard[lines.row, cell] = answer.logits[lines.start + i]
+                        draw = partial(chance.pick, row=lines.row, position=cell, turn=lines.count)
+                        heard[lines.row, cell] = Law(answer.logits[lines.start + i], None if greedy else draw)
                 return ask.read(answer, chance)
 
             return (replace(ask, read=read),)
@@ -117,7 +144,7 @@ def within(inner: Method, made: Callable[[Sequence[int], int], Any]) -> Method:
 
 
 def judged(
-    commit: Commit, canvas: Canvas, fits: Sequence[Any], heard: Mapping[tuple[int, int], Tensor]
+    commit: Commit, canvas: Canvas, fits: Sequence[Any], heard: Mapping[tuple[int, int], Law]
 ) -> Commit:
     """The commit as far as the grammar allows, with other tokens where it does not."""
     assert commit.at is not None
@@ -132,7 +159,7 @@ def judged(
 
 
 def _row(
-    canvas: Canvas, h: int, wanted: Mapping[int, int], laws: Mapping[int, Tensor], fit: Any
+    canvas: Canvas, h: int, wanted: Mapping[int, int], laws: Mapping[int, Law], fit: Any
 ) -> dict[int, int]:
     """Position -> token of what is written to one row."""
     assert canvas.mask is not None
@@ -141,12 +168,13 @@ def _row(
 
     def surely(cell: int) -> float:
         law = laws.get(cell)
-        return 0.0 if law is None or wanted[cell] == hole else float(law.log_softmax(-1)[wanted[cell]])
+        return 0.0 if law is None or wanted[cell] == hole else float(law.logits.log_softmax(-1)[wanted[cell]])
 
     for cell in sorted(wanted, key=lambda cell: (-surely(cell), cell)):
         i, before = cell - first, row[cell - first]
         row[i] = hole
-        choices = [wanted[cell]] if wanted[cell] == hole else _choices(wanted[cell], laws.get(cell))
+        law = None if wanted[cell] == hole else laws.get(cell)
+        choices = [wanted[cell]] if law is None else law.choices(wanted[cell])
         chosen = next((t for t in choices if t == hole or fit.allowed(row, i, t)), None)
         if chosen is None and before == hole:
             return written | _completed(canvas, row, fit)
@@ -155,14 +183,6 @@ def _row(
             written |= {first + j: token for j in range(i + 1, len(row))}
             break
     return written
-
-
-def _choices(token: int, law: Tensor | None) -> list[int]:
-    """The token, then the others of its cell, the likeliest first."""
-    if law is None:
-        return [token]
-    best = law.topk(min(TRIES, len(law))).indices.tolist()
-    return [token, *(t for t in best if t != token and law[t] > float("-inf"))]
 
 
 def _completed(canvas: Canvas, row: list[int], fit: Any) -> dict[int, int]:

@@ -48,8 +48,17 @@ speaks for itself, and `{mask}` marks a cell to be filled.
 
     insert_index Zoe 1: Ann, Ben =          ->  Ann Zoe Ben
 
-Trained from nothing by `python -m anyorder.recipes.list_diffusion`. {note}
+Trained from nothing by `python -m anyorder.recipes.list_diffusion`: {note}
 """
+FIGURES = """
+Share of right answers to held-out questions, lists of 3 to 6 names, on a canvas of 8 cells (puzzles: 16).
+static, the surest cell a run; threshold, all cells surer than 0.9; wide, the same on 64 cells; two, the two
+surest cells a run; once, all cells in one run; sampled, the same from their laws, where cells of a task with
+many right answers cannot agree.
+
+```
+{table}
+```"""
 
 
 @dataclass(frozen=True)
@@ -338,8 +347,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     config, out = Config(minutes=given.minutes, steps=given.steps), Path(given.out)
     state = train(config, out, lambda line: print(line, file=sys.stderr, flush=True))
     found = figures(state.net, given.held_out)
-    note = f"{state.step} steps of {config.rows} rows, {state.seconds / 60:.0f} minutes on one core.\n\n"
-    save(state.net, out, f"{note}Right answers on held-out examples:\n\n```\n{table(found)}\n```")
+    note = f"{state.step} steps of {config.rows} rows, {state.seconds / 60:.0f} minutes on one core.\n"
+    save(state.net, out, note + FIGURES.format(table=table(found)))
     (out / "state.pt").unlink()
     print(table(found))
     run = {"steps": state.step, "minutes": state.seconds / 60, "right": found, "config": asdict(config)}

@@ -239,7 +239,7 @@ def test_the_tables_are_shown(ready):
 
 def test_texts_end_where_a_next_problem_would_begin(ready, model):
     bench = ready("jacobi", GSM, mark="#steps")
-    request = bench._request(bench.rows[0], 0, 6, model.target)
+    request = bench._request(bench.rows[0], 0, 6, {model.target: model.target})
     assert request.canvas.stop is not None
     assert request.canvas.rows[0] == model.encode(bench.prompts[0].text, chat=False)
 
@@ -266,8 +266,8 @@ def test_rows_may_be_shaped_on_their_own(ready):
     same = entries(Plan("jacobi:temperature=0.7,jacobi:temperature=0.8", temperature=0.7))
     assert [row.claim for row in same] == ["text", "text", None]
     bench = ready("sample:temperature=0.8:top_k=3,jacobi", GSM)
-    drawn = bench._request(bench.rows[1], 0, 6, bench.model.target)
-    plain = bench._request(bench.rows[0], 0, 6, bench.model.target)
+    drawn = bench._request(bench.rows[1], 0, 6, {bench.model.target: bench.model.target})
+    plain = bench._request(bench.rows[0], 0, 6, {bench.model.target: bench.model.target})
     assert drawn.shape != plain.shape
     assert bench.measure().finished == 1
 

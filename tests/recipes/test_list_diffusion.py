@@ -237,3 +237,17 @@ def test_the_mix_turns_to_what_is_hard():
     assert later.tasks["copy"] == 0.05
     assert later.tasks["replace_random"] == pytest.approx(0.05 + 1 / 6)
     assert later.puzzles == 0.2
+
+
+def test_the_shipped_model_is_as_good_as_its_readme_says():
+    from transformers import AutoModelForCausalLM
+
+    from anyorder.nets.load import SHIPPED
+
+    net = ready(AutoModelForCausalLM.from_pretrained(SHIPPED["list-diffusion"]))
+    some = list_diffusion.examples(24, seed=7)
+    one_by_one = {task: right(net, some[task], 8, surest(1)) for task in lists.TASKS}
+    assert min(one_by_one.values()) >= 0.95
+    assert right(net, some["sudoku"], 16, surest(16)) >= 0.95
+    assert right(net, some["latin"], 16, surest(1)) >= 0.85
+    assert right(net, some["shuffle"], 8, surest(8)) < 0.3  # what no model can do
