@@ -8,7 +8,8 @@ model that sees HumanEval's code bare likes to write a fence; `FILE#fenced` puts
 without the last line break, and ends the text where the function does.
 
 `parallelbench` is drawn, not read (`anyorder.bench.parallelbench`): questions in words for the shipped
-diffusion model, else in text; `parallelbench#words` and `parallelbench#text` choose.
+diffusion model, else in text; `parallelbench#words` and `parallelbench#text` choose, and `parallelbench#long`
+asks the lists in words on canvases 8 times as long.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
 
@@ -30,7 +30,8 @@ from anyorder.errors import UserError
 from anyorder.tasks import latin, lists, rules, sudoku, vocabulary
 from anyorder.tasks.lists import Example
 
-FORMS = ("text", "words")
+FORMS = ("text", "words", "long")
+LONG = 8  # times the canvas: the lists in words, nearly all of it padding
 SEED = 42  # the paper's
 COUNT, SUDOKUS = 100, 108  # problems of each task
 LISTS = {"text": 32, "words": 8}  # cells of a list's canvas
@@ -57,9 +58,12 @@ def suite(
     """All tasks' problems, `count` of each; None: as many as the paper. `likely`: a language model's opinion
     for the grammar proxy. Raises UserError."""
     if form not in FORMS:
-        raise UserError(f"parallelbench has no form {form!r}; allowed are {' and '.join(FORMS)}; name one")
+        raise UserError(f"parallelbench has no form {form!r}; allowed are {', '.join(FORMS)}; name one")
     if count is not None and count < 1:
         raise UserError(f"{count} problems of each task are asked for; allowed is 1 or more; ask for one")
+    if form == "long":
+        words = suite("words", seed, count)
+        return [replace(one, cells=LONG * one.cells) for one in words if one.task in lists.TASKS]
     many = COUNT if count is None else count
     found: list[Problem] = []
     for task in lists.TASKS:

@@ -16,7 +16,7 @@ from anyorder.tasks import latin, lists, sudoku
 PEERLESS = ("shuffle", "replace_index", "replace_random", "insert_index", "insert_random", "remove_random")
 
 
-@pytest.fixture(scope="module", params=problems.FORMS)
+@pytest.fixture(scope="module", params=("text", "words"))
 def form(request) -> str:
     return request.param
 
@@ -93,7 +93,7 @@ def test_questions_do_not_give_blanks_away(some):
 
 @pytest.mark.parametrize(
     "form, count, said",
-    [("token", 4, "has no form 'token'; allowed are text and words"), ("text", 0, "allowed is 1 or more")],
+    [("token", 4, "has no form 'token'; allowed are text, words, long"), ("text", 0, "allowed is 1 or more")],
 )
 def test_refusals(form, count, said):
     with pytest.raises(UserError, match=said):
@@ -201,3 +201,11 @@ def test_sentences_are_judged_by_words_and_grammar():
     assert not sentences.alone(("eat", "field"), "The wheat grows in the fields.")
     assert sentences.alone(words, good)
     assert not sentences.alone(words, f"{good} We like it.")
+
+
+def test_long_canvases_ask_the_same_lists() -> None:
+    words = {one.prompt: one for one in suite("words", count=4)}
+    long = suite("long", count=4)
+    assert {one.task for one in long} == set(lists.TASKS)
+    assert all(one.cells == 8 * words[one.prompt].cells == 64 for one in long)
+    assert all(one.judge(one.answer) for one in long)

@@ -45,7 +45,7 @@ def test_prompts():
 
 
 def test_an_unknown_form():
-    with pytest.raises(UserError, match="no form 'steps'; allowed are text and words"):
+    with pytest.raises(UserError, match="no form 'steps'; allowed are text, words, long"):
         read_suite("parallelbench#steps")
 
 
