@@ -215,7 +215,7 @@ class Model:
             return Canvas(ids, tokens or 128, eos=self.eos, stop=rule)
         assert self.adapter is not None
         assert setting.encode is not None
-        return holes.canvas(ids, tokens or self.cells, self.adapter, space, setting.encode, self.eos, rule)
+        return holes.canvas(ids, tokens, self.adapter, space, setting.encode, self.eos, rule)
 
     def chosen(self, method: str, temperature: float | None) -> str:
         """What `auto` stands for where a model cannot do what it does."""
@@ -283,11 +283,6 @@ class Model:
                 "choose a method of family diffusion; see: anyorder methods"
             )
         return card
-
-    @property
-    def cells(self) -> int | None:
-        """Cells of a canvas of this model, where its makers named a number."""
-        return (getattr(self.module.config, "anyorder", None) or {}).get("cells")
 
     def _fits(self, prompt: int, more: int) -> None:
         """Refuse a request that could not be decoded even alone. Raises UserError."""

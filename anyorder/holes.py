@@ -63,7 +63,7 @@ def canvas(
             f"the template has {len(given)} cells and max_tokens is {cells}; allowed is a template that "
             "fits; ask for more tokens or shorten it"
         )
-    budget = len(given) or cells or LONG
+    budget = len(given) or cells or adapter.cells or LONG
     block = options["block"] or adapter.block or min(BLOCK, budget)
     if adapter.attention == "block" and adapter.block and block != adapter.block:
         raise UserError(

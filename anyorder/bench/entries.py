@@ -31,6 +31,7 @@ ALL = "all-"  # all-speculative: every method of the family
 CACHES = "all-caches"  # every policy under every cache
 STATIC = "static"  # the plain loop of any-order decoding
 THEN = "then"  # the option that names what a method stands around
+CACHE, OWN = "_cache", "/cache=false"  # how caches are called; a policy's own cache makes way for another
 THREADS = "OMP_NUM_THREADS"  # torch reads it; a run's command line repeats it
 
 
@@ -188,9 +189,10 @@ def named(spec: str, model: str = Plan.model) -> list[str]:
     if spec != CACHES:
         return [card.name for card in fit]
     around = {card.name for card in fit if any(option.name == THEN for option in card.options)}
-    caches = [name for name in around if name.endswith("_cache")]
-    inner = [card.name for card in fit if card.name not in around and not card.name.endswith("_cache")]
-    return [f"{cache}:{THEN}={policy}" for cache in sorted(caches) for policy in inner]
+    caches = sorted(name for name in around if name.endswith(CACHE))
+    inner = [card for card in fit if card.name not in around and not card.name.endswith(CACHE)]
+    policies = [c.name + OWN * any(o.name == "cache" for o in c.options) for c in inner]
+    return [f"{cache}:{THEN}={policy}" for cache in caches for policy in policies]
 
 
 def runs_on(card: Card, attention: str) -> bool:

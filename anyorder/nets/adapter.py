@@ -21,3 +21,4 @@ class Adapter:
     attention: str = "full"
     shift: bool = False  # line i-1 predicts cell i
     block: int = 0  # trained block length; 0: any
+    cells: int = 0  # of a canvas whose request names no number; 0: many

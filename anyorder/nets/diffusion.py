@@ -77,6 +77,7 @@ def _corrected(adapter: Adapter, entry: Any) -> Adapter:
         "attention": lambda x: x in ATTENTIONS,
         "shift": lambda x: type(x) is bool,
         "block": lambda x: type(x) is int and x >= 0,
+        "cells": lambda x: type(x) is int and x >= 0,
     }
     if isinstance(entry, Mapping):
         wrong = {name: x for name, x in entry.items() if name not in right or not right[name](x)}
@@ -85,7 +86,8 @@ def _corrected(adapter: Adapter, entry: Any) -> Adapter:
     if wrong or not isinstance(entry, Mapping):
         raise UserError(
             f'entry "anyorder" of config.json has {wrong!r}; allowed are mask (a token id), attention '
-            f"({', '.join(ATTENTIONS)}), shift (true or false) and block (0: any length); correct it"
+            f"({', '.join(ATTENTIONS)}), shift (true or false), block (0: any length) and cells (of a canvas "
+            "whose request names no number; 0: 128); correct it"
         )
     return replace(adapter, **entry)
 

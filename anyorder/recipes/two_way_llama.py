@@ -19,7 +19,9 @@ from anyorder.tasks.vocabulary import END, IDS, MASK, PAD, WORDS
 
 NEVER = torch.zeros(len(WORDS)).index_fill(0, torch.tensor(IDS[MASK]), -1e9)  # M is no prediction
 EPSILON = 1e-6
-ADAPTER: Any = {"anyorder": {"mask": IDS[MASK], "attention": "full", "shift": False, "block": 0}}  # in config
+ADAPTER: Any = {  # in config.json
+    "anyorder": {"mask": IDS[MASK], "attention": "full", "shift": False, "block": 0, "cells": 16}
+}
 
 
 @dataclass(frozen=True)

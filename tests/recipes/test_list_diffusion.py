@@ -212,7 +212,7 @@ def test_a_saved_model_is_a_llama_with_its_adapter(tmp_path):
     net = fresh(SMALL)
     save(net, tmp_path, "Not at all.")
     assert AutoConfig.from_pretrained(tmp_path).anyorder == {
-        "mask": IDS[MASK], "attention": "full", "shift": False, "block": 0,
+        "mask": IDS[MASK], "attention": "full", "shift": False, "block": 0, "cells": 16,
     }  # fmt: skip
     again = AutoModelForCausalLM.from_pretrained(tmp_path)
     assert all(torch.equal(a, b) for a, b in zip(net.parameters(), again.parameters(), strict=True))
