@@ -46,6 +46,8 @@ def page(card: Card, docstring: str) -> str:
     ]  # fmt: skip
     if card.headline:
         lines.append(f"| the paper's figure | {card.headline} |")
+    if card.family == "diffusion":
+        lines.append("| ours | beside all others: [any order](../diffusion.md) |")
     if card.name in FIGURES:
         lines.append(f"| ours | {figure(FIGURES[card.name])} |")
     if card.kind:
@@ -57,9 +59,16 @@ def page(card: Card, docstring: str) -> str:
     if card.departures:
         lines += ["", "Departures from the paper, and choices that are ours:", ""]
         lines += [f"- {departure}" for departure in card.departures]
-    model = "" if card.canvas == "row" else "   # needs an any-order model"
-    lines += ["", "```sh", f'anyorder generate "Why is the sky blue?" --method {card.name}{model}', "```", ""]
-    return "\n".join(lines)
+    return "\n".join([*lines, "", "```sh", example(card), "```", ""])
+
+
+def example(card: Card) -> str:
+    """A command that runs the method."""
+    if card.canvas == "row":
+        return f'anyorder generate "Why is the sky blue?" --method {card.name}'
+    if card.attention and "full" not in card.attention or card.family != "diffusion":
+        return f'anyorder generate "Why is the sky blue?" --method {card.name}   # needs a model for it'
+    return f'anyorder generate "reverse: Ann, Ben, Cid" --model list-diffusion --method {card.name}'
 
 
 def index() -> str:
