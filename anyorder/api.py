@@ -275,7 +275,7 @@ class Model:
         if card.canvas != "row" and self.filler is None:
             raise UserError(
                 f"method {method} fills cells in any order and {self.name} writes from left to right; "
-                "choose a method of another family; see: anyorder methods"
+                "choose a method of another family, or a model such as list-diffusion; see: anyorder methods"
             )
         if card.canvas == "row" and self.target is self.filler:
             raise UserError(

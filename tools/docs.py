@@ -66,7 +66,7 @@ def example(card: Card) -> str:
     """A command that runs the method."""
     if card.canvas == "row":
         return f'anyorder generate "Why is the sky blue?" --method {card.name}'
-    if card.attention and "full" not in card.attention or card.family != "diffusion":
+    if (card.attention and "full" not in card.attention) or card.family != "diffusion":
         return f'anyorder generate "Why is the sky blue?" --method {card.name}   # needs a model for it'
     return f'anyorder generate "reverse: Ann, Ben, Cid" --model list-diffusion --method {card.name}'
 

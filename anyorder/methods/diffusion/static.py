@@ -4,6 +4,8 @@ Block by block; in each step the surest cells of the block become text, and neve
 steps as a block has cells, one cell at a time: what parallel decoding of these models is measured against.
 """
 
+import warnings
+
 from anyorder.card import Card, Option, Setting
 from anyorder.core.canvas import Canvas
 from anyorder.core.types import Flow, Method
@@ -41,8 +43,14 @@ def quota(cells: int, steps: int, holes: int) -> int:
 
 
 def schedule(canvas: Canvas, steps: int, order: str) -> Policy:
-    """The cells of the next step, the surest first."""
+    """The cells of the next step, the surest first. Says so where steps do not divide a block."""
     score = confidence(order)
+    for length in sorted({len(block) for block in canvas.blocks()}):
+        if steps and (more := length % min(steps, length)):
+            warnings.warn(
+                f"{steps} steps do not divide a block of {length} cells; the first {more} write one cell more",
+                stacklevel=2,
+            )
 
     def policy(seen: Seen) -> list[int]:
         cells = next(len(block) for block in canvas.blocks() if seen.cells[0] in block)

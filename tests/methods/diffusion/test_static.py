@@ -1,5 +1,7 @@
 """Static unmasking: the paper's schedule, step by step, and its law when it samples."""
 
+import warnings
+
 import pytest
 
 from anyorder.card import Setting
@@ -7,6 +9,7 @@ from anyorder.core.canvas import Canvas
 from anyorder.core.chance import Chance
 from anyorder.core.decode import Request
 from anyorder.core.types import Ask, Commit
+from anyorder.methods.diffusion.static import schedule
 from anyorder.registry import build
 from anyorder.testing import ToyTwoWay, distance, enumerate_outcomes, play, restarted
 
@@ -99,3 +102,14 @@ def test_asks_only_for_holes():
     for step, nxt in zip((steps := run(ToyTwoWay(), 5, 5).steps), steps[1:]):
         if isinstance(step, Ask) and isinstance(nxt, Commit):
             assert set(nxt.at[0]) <= set(step.at[0])
+
+
+@pytest.mark.parametrize(
+    "steps, block, said", [(3, 8, "the first 2 write one cell more"), (4, 8, ""), (0, 7, ""), (9, 4, "")]
+)
+def test_steps_that_do_not_divide_a_block_are_said(steps, block, said):
+    canvas = Canvas([1], block, mask=12, block=block)
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        schedule(canvas, steps, "confidence")
+    assert [said in str(one.message) for one in heard] == [True] * bool(said)
