@@ -48,7 +48,7 @@ def schedule(canvas: Canvas, steps: int, order: str) -> Policy:
     for length in sorted({len(block) for block in canvas.blocks()}):
         if steps and (more := length % min(steps, length)):
             warnings.warn(
-                f"{steps} steps do not divide a block of {length} cells; the first {more} write one cell more",
+                f"{steps} steps do not divide a block of {length} cells; the first {more} write one more",
                 stacklevel=2,
             )
 

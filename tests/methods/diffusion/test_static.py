@@ -105,7 +105,7 @@ def test_asks_only_for_holes():
 
 
 @pytest.mark.parametrize(
-    "steps, block, said", [(3, 8, "the first 2 write one cell more"), (4, 8, ""), (0, 7, ""), (9, 4, "")]
+    "steps, block, said", [(3, 8, "the first 2 write one more"), (4, 8, ""), (0, 7, ""), (9, 4, "")]
 )
 def test_steps_that_do_not_divide_a_block_are_said(steps, block, said):
     canvas = Canvas([1], block, mask=12, block=block)
