@@ -15,7 +15,7 @@ it would say had the guesses before it been written; `continued` tells it the te
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -116,25 +116,41 @@ Told = Callable[[Ask, Sequence[Any], Canvas], Any]
 def instead(inner: Method, asked: Asked, told: Told) -> Method:
     """The method, where for each of its asks others are made, and it is told what they came to."""
 
+    def begin(canvas: Canvas) -> Turn:
+        def turn(step: Step) -> Turned:
+            if isinstance(step, Commit):
+                return (yield step)
+            asks = step if isinstance(step, tuple) else (step,)
+            groups = [asked(ask, canvas) for ask in asks]
+            replies = iter((yield tuple(one for group in groups for one in group)))
+            said = [
+                told(ask, [next(replies) for _ in group], canvas)
+                for ask, group in zip(asks, groups, strict=True)
+            ]
+            return tuple(said) if isinstance(step, tuple) else said[0]
+
+        return turn
+
+    return turned(inner, begin)
+
+
+Step = Ask | Commit | tuple[Ask, ...]
+Turned = Generator[Step, Any, Any]  # what is done in a step's place; returns what the method is told
+Turn = Callable[[Step], Turned]
+
+
+def turned(inner: Method, begin: Callable[[Canvas], Turn]) -> Method:
+    """The method, with something else done in the place of each of its steps."""
+
     def flow(canvas: Canvas) -> Flow:
-        going, reply = inner(canvas), None
+        going, reply, turn = inner(canvas), None, begin(canvas)
         try:
             while True:
                 try:
                     step = going.send(reply)
                 except StopIteration:
                     return
-                if isinstance(step, Commit):
-                    reply = yield step
-                    continue
-                asks = step if isinstance(step, tuple) else (step,)
-                groups = [asked(ask, canvas) for ask in asks]
-                replies = iter((yield tuple(one for group in groups for one in group)))
-                said = [
-                    told(ask, [next(replies) for _ in group], canvas)
-                    for ask, group in zip(asks, groups, strict=True)
-                ]
-                reply = tuple(said) if isinstance(step, tuple) else said[0]
+                reply = yield from turn(step)
         finally:
             going.close()
 

@@ -20,8 +20,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from anyorder.core.canvas import Canvas
-from anyorder.core.types import EXACT, Ask, Cells, Commit, Flow, Method
+from anyorder.core.types import EXACT, Ask, Cells, Commit, Method
 from anyorder.errors import UserError
+from anyorder.law import Step, Turn, Turned, turned
 
 
 class Moment(NamedTuple):
@@ -129,28 +130,23 @@ def keeping(inner: Method, rule: Rule) -> Method:
     is said by commits, and so a run of guesses keeps what a run of written tokens would.
     """
 
-    def flow(canvas: Canvas) -> Flow:
-        going, watch, reply = inner(canvas), Watch(canvas, rule), None
-        try:
-            while True:
-                try:
-                    step = going.send(reply)
-                except StopIteration:
-                    return
-                if isinstance(step, Commit):
-                    reply = yield _keeping(watch, step)
-                    continue
-                asks = step if isinstance(step, tuple) else (step,)
-                if any(ask.net == "target" for ask in asks):
-                    if watch.ran:
-                        yield _keeping(watch, _nothing(canvas))
-                    watch.begin()
-                asks = tuple(watch.looked(ask) if ask.net == "target" else ask for ask in asks)
-                reply = yield asks if isinstance(step, tuple) else asks[0]
-        finally:
-            going.close()
+    def begin(canvas: Canvas) -> Turn:
+        watch = Watch(canvas, rule)
 
-    return flow
+        def turn(step: Step) -> Turned:
+            if isinstance(step, Commit):
+                return (yield _keeping(watch, step))
+            asks = step if isinstance(step, tuple) else (step,)
+            if any(ask.net == "target" for ask in asks):
+                if watch.ran:
+                    yield _keeping(watch, _nothing(canvas))
+                watch.begin()
+            asks = tuple(watch.looked(ask) if ask.net == "target" else ask for ask in asks)
+            return (yield asks if isinstance(step, tuple) else asks[0])
+
+        return turn
+
+    return turned(inner, begin)
 
 
 def _keeping(watch: Watch, commit: Commit) -> Commit:

@@ -19,6 +19,7 @@ from anyorder.core.canvas import Canvas
 from anyorder.core.decode import Request, decode
 from anyorder.core.readers import likeliest
 from anyorder.core.types import EXACT, Answer, Ask, Commit, Flow, Method
+from anyorder.law import Step, Turned, turned
 
 HEALTHY = (
     0.99  # of the cells a cached run is asked about, those of which it says what a fresh one says (ours)
@@ -39,9 +40,6 @@ class Health:
     @property
     def healthy(self) -> bool:
         return self.same_top >= HEALTHY
-
-
-Step = Ask | Commit | tuple[Ask, ...]
 
 
 @dataclass(frozen=True)
@@ -103,19 +101,11 @@ def _stale(canvas: Canvas, steps: Sequence[Step], ask: Ask, answer: Answer) -> b
 
 
 def _noted(inner: Method, steps: list[Step]) -> Method:
-    def flow(canvas: Canvas) -> Flow:
-        going, reply = inner(canvas), None
-        try:
-            while True:
-                try:
-                    steps.append(going.send(reply))
-                except StopIteration:
-                    return
-                reply = yield steps[-1]
-        finally:
-            going.close()
+    def turn(step: Step) -> Turned:
+        steps.append(step)
+        return (yield step)
 
-    return flow
+    return turned(inner, lambda canvas: turn)
 
 
 def repeated(steps: Sequence[Step]) -> Method:
@@ -131,19 +121,10 @@ def repeated(steps: Sequence[Step]) -> Method:
 def uncached(inner: Method) -> Method:
     """The method, whose runs use nothing stale."""
 
-    def flow(canvas: Canvas) -> Flow:
-        going, reply = inner(canvas), None
-        try:
-            while True:
-                try:
-                    step = going.send(reply)
-                except StopIteration:
-                    return
-                reply = yield _fresh(step)
-        finally:
-            going.close()
+    def turn(step: Step) -> Turned:
+        return (yield _fresh(step))
 
-    return flow
+    return turned(inner, lambda canvas: turn)
 
 
 def _fresh(step: Step) -> Step:

@@ -23,9 +23,9 @@ from anyorder.constraints import schema
 from anyorder.constraints.states import Vocabulary
 from anyorder.core.canvas import Canvas
 from anyorder.core.chance import Chance
-from anyorder.core.types import Answer, Ask, Commit, Flow, Method
+from anyorder.core.types import Answer, Ask, Commit, Method
 from anyorder.errors import UserError
-from anyorder.law import instead
+from anyorder.law import Step, Turn, Turned, turned
 from anyorder.text import words_only
 
 TRIES = 100  # tokens of a cell that are judged before the canvas is completed (the paper's number)
@@ -114,12 +114,12 @@ class Law(NamedTuple):
 def within(inner: Method, made: Callable[[Sequence[int], int], Any], greedy: bool = True) -> Method:
     """The method, whose commits the grammar judges."""
 
-    def flow(canvas: Canvas) -> Flow:
+    def begin(canvas: Canvas) -> Turn:
         assert canvas.mask is not None, "left to right a shaper holds the text to its grammar"
         fits = [made(row[canvas.prompt :], canvas.mask) for row in canvas.rows]
         heard: dict[tuple[int, int], Law] = {}  # (row, cell) -> its last answer
 
-        def asked(ask: Ask, canvas: Canvas) -> tuple[Ask, ...]:
+        def noted(ask: Ask) -> Ask:
             def read(answer: Answer, chance: Chance) -> Any:
                 for lines in answer.rows:
                     for i, cell in enumerate(lines.cells or ()):
@@ -127,20 +127,16 @@ def within(inner: Method, made: Callable[[Sequence[int], int], Any], greedy: boo
                         heard[lines.row, cell] = Law(answer.logits[lines.start + i], None if greedy else draw)
                 return ask.read(answer, chance)
 
-            return (replace(ask, read=read),)
+            return replace(ask, read=read)
 
-        going, reply = instead(inner, asked, lambda ask, replies, canvas: replies[0])(canvas), None
-        try:
-            while True:
-                try:
-                    step = going.send(reply)
-                except StopIteration:
-                    return
-                reply = yield judged(step, canvas, fits, heard) if isinstance(step, Commit) else step
-        finally:
-            going.close()
+        def turn(step: Step) -> Turned:
+            if isinstance(step, Commit):
+                return (yield judged(step, canvas, fits, heard))
+            return (yield tuple(map(noted, step)) if isinstance(step, tuple) else noted(step))
 
-    return flow
+        return turn
+
+    return turned(inner, begin)
 
 
 def judged(

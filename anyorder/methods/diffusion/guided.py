@@ -17,8 +17,8 @@ from torch import Tensor
 
 from anyorder.card import Card, Option, Setting
 from anyorder.core.canvas import Canvas
-from anyorder.core.types import EXACT, Ask, Commit, Flow, Method
-from anyorder.law import instead, whole
+from anyorder.core.types import EXACT, Ask, Commit, Method
+from anyorder.law import Step, Turned, instead, turned, whole
 
 CARD = Card(
     name="guided",
@@ -72,16 +72,7 @@ def guided(setting: Setting, w: float, then: str) -> Method:
 def fresh(inner: Method) -> Method:
     """The method, where no commit keeps stale states: they would be those of one reading only."""
 
-    def flow(canvas: Canvas) -> Flow:
-        going, reply = inner(canvas), None
-        try:
-            while True:
-                try:
-                    step = going.send(reply)
-                except StopIteration:
-                    return
-                reply = yield replace(step, keep=EXACT) if isinstance(step, Commit) else step
-        finally:
-            going.close()
+    def turn(step: Step) -> Turned:
+        return (yield replace(step, keep=EXACT) if isinstance(step, Commit) else step)
 
-    return flow
+    return turned(inner, lambda canvas: turn)

@@ -17,8 +17,9 @@ import numpy as np
 from anyorder.card import Card, Option, Setting
 from anyorder.core.canvas import Canvas
 from anyorder.core.chance import Chance
-from anyorder.core.types import Answer, Ask, Cells, Commit, Flow, Lines, Method
+from anyorder.core.types import Answer, Ask, Cells, Commit, Lines, Method
 from anyorder.filling import Seen, fill, look
+from anyorder.law import Step, Turn, Turned, turned
 
 CARD = Card(
     name="prophet",
@@ -98,29 +99,21 @@ def prophet(
     policy: Method = setting.method(then)
     settled = rule(gaps, region, (early, middle, late))
 
-    def method(canvas: Canvas) -> Flow:
-        going, reply = policy(canvas), None
-        try:
-            while True:
-                try:
-                    step = going.send(reply)
-                except StopIteration:
-                    return
-                if isinstance(step, Commit):
-                    reply = yield step
-                    continue
-                asks = list(step) if isinstance(step, tuple) else [step]
-                about = next((i for i, ask in enumerate(asks) if ask.net == "target" and not ask.fill), None)
-                if about is not None:  # of what is asked now, the ask that assumes nothing
-                    asks[about] = watched(asks[about], canvas)
-                replies = list((yield tuple(asks)))
-                if about is not None:
-                    replies[about], seen = replies[about]
-                    if all(settled(s, canvas.prompt, len(canvas.rows[s.row]) - canvas.prompt) for s in seen):
-                        yield fill(seen, [range(len(s)) for s in seen])
-                        return
-                reply = tuple(replies) if isinstance(step, tuple) else replies[0]
-        finally:
-            going.close()
+    def begin(canvas: Canvas) -> Turn:
+        def turn(step: Step) -> Turned:
+            if isinstance(step, Commit):
+                return (yield step)
+            asks = list(step) if isinstance(step, tuple) else [step]
+            about = next((i for i, ask in enumerate(asks) if ask.net == "target" and not ask.fill), None)
+            if about is not None:  # of what is asked now, the ask that assumes nothing
+                asks[about] = watched(asks[about], canvas)
+            replies = list((yield tuple(asks)))
+            if about is not None:
+                replies[about], seen = replies[about]
+                if all(settled(s, canvas.prompt, len(canvas.rows[s.row]) - canvas.prompt) for s in seen):
+                    yield fill(seen, [range(len(s)) for s in seen])  # which is the end
+            return tuple(replies) if isinstance(step, tuple) else replies[0]
 
-    return method
+        return turn
+
+    return turned(policy, begin)
