@@ -29,7 +29,7 @@ SEARCHES: tuple[Mapping[str, Any], ...] = (  # they keep more cells than the oth
     {"method": "self_consistency", "texts": 3}, {"method": "momentum", "then": "prompt_lookup"},
     {"method": "contrastive", "k": 3}, {"method": "dola", "layers": "0,1"}, {"method": "mirostat"},
     {"method": "contrastive_decoding", "second": "exit:1", "then": "beam/width=2"},
-    {"method": "prompt_lookup", "regex": "[a-z ]{12,40}"}, {"method": "sample", "keywords": "the"},
+    {"method": "prompt_lookup", "regex": "[a-z ]{12,40}"}, {"method": "sample", "keywords": "e"},
 )  # fmt: skip
 WORDS = (
     "the cat sat",
