@@ -47,16 +47,31 @@ def test_the_readme_s_python_example_runs(
     assert capsys.readouterr().out
 
 
+def test_the_examples_of_any_order_run(capsys) -> None:
+    (shown,) = [block for block in blocks("README.md") if "list-diffusion" in block]
+    exec(shown, {"anyorder": anyorder})
+    assert capsys.readouterr().out.startswith("Cid Ben Ann\n")
+    space: dict = {}
+    exec(blocks("docs/diffusion.md")[0], space)
+    assert "Cid Ben Ann" in capsys.readouterr().out
+    model = space["model"]
+    assert model.generate("copy: Ann, Ben, Cid", template="Ann <2> Dan").text == "Ann Ben Cid Dan"
+    assert set(model.generate("shuffle: Ann, Ben", grammar='start: ("Ann" | "Ben")+').text.split()) <= {
+        "Ann",
+        "Ben",
+    }
+
+
 def test_the_readme_shows_the_loop_that_runs() -> None:
-    shown = blocks("README.md")[3]
+    (shown,) = [block for block in blocks("README.md") if "def autoregressive" in block]
     code = "".join(
         (ROOT / "anyorder/methods" / file).read_text()
         for file in ("autoregressive/greedy.py", "speculative/speculative.py")
     )
-    for line in shown.splitlines():
-        words = line.split("#")[0].strip()
-        if words.startswith(("token", "yield", "trees", "paths", "drafter")):
-            assert words in code
+    lines = [line.split("#")[0].strip() for line in shown.splitlines()]
+    lines = [words for words in lines if words.startswith(("token", "yield", "trees", "paths", "drafter"))]
+    assert len(lines) >= 5
+    assert all(words in code for words in lines), lines
 
 
 def test_every_method_has_a_page_and_the_pages_name_real_methods() -> None:
