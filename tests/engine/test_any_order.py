@@ -7,8 +7,8 @@ import random
 import anyorder
 
 METHODS = (
-    "static", "threshold", "freedave", "wino", "dual_cache", "dkv_cache", "elastic_cache", "learn2pd", "remdm",
-    "dd_vla", "prophet", "edit", "klass", "random_order", "guided",
+    "static", "threshold", "freedave", "wino", "dual_cache", "dkv_cache", "elastic_cache", "learn2pd",
+    "remdm", "dd_vla", "prophet", "edit", "klass", "random_order", "guided",
 )  # fmt: skip
 PROMPTS = (
     "reverse: Ann, Ben, Cid",
