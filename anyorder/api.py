@@ -24,8 +24,10 @@ from anyorder.core.canvas import Canvas, Stop
 from anyorder.core.chance import Chance
 from anyorder.core.decode import Request, Watch, decode
 from anyorder.core.types import Net
+from anyorder.deltas import Deltas
 from anyorder.engine.cost import known, load_or_measure
 from anyorder.errors import UserError
+from anyorder.nets import parallel
 from anyorder.nets.adapter import Adapter
 from anyorder.nets.causal import Causal
 from anyorder.nets.graphs import Static
@@ -36,7 +38,7 @@ from anyorder.nets.stock import packs
 from anyorder.nets.two_way import TwoWay
 from anyorder.quick import NET as QUICK
 from anyorder.shapers import Sampling, compose
-from anyorder.text import Speller, stop_rule, unknown_words
+from anyorder.text import stop_rule, unknown_words
 
 
 def in_4_bits(name: str) -> str:
@@ -163,6 +165,7 @@ class Model:
         seed: int = 0,
         stop: Sequence[str] = (),
         chat: bool = True,
+        trusted: bool = True,
         **options: Any,
     ) -> Request:
         """A request ready for `decode`.
@@ -171,7 +174,8 @@ class Model:
         taken as they are. `max_tokens`: 128, or the model's own number of cells. `options`: shaping (top_k,
         top_p, min_p, repetition_penalty, presence_penalty, frequency_penalty, logit_bias, banned),
         constraints (json_schema, which may be a dict, grammar, regex, choices, keywords, min_tokens, rhyme,
-        constraint), of any-order canvases (block, template), and the method's own. Raises UserError.
+        constraint), of any-order canvases (block, template), and the method's own. `trusted`: options may
+        name files, models and code of this machine. Raises UserError.
         """
         if temperature is not None:
             options["temperature"] = temperature
@@ -182,7 +186,7 @@ class Model:
         try:
             space, options = holes.taken(options) if cells else ({}, options)
             shaped, own = registry.shaping(method, constraints.written(options))
-            setting = self._setting(shaped["temperature"] == 0, prompt)
+            setting = replace(self._setting(shaped["temperature"] == 0, prompt), trusted=trusted)
             canvas = self._canvas(ids, max_tokens, space, setting, rule)
             words = self._vocabulary(setting)
             grammar = filled.taken(shaped, constraints.OPTIONS, words, setting.greedy) if cells else None
@@ -245,8 +249,9 @@ class Model:
     def _vocabulary(self, setting: Setting) -> constraints.Vocabulary:
         assert setting.encode is not None
         return constraints.Vocabulary(
-            self.target.vocab, self.eos, self.tokenizer, setting.encode, setting.spell, self.memory
-        )
+            self.target.vocab, self.eos, self.tokenizer, setting.encode, setting.spell, self.memory,
+            setting.trusted,
+        )  # fmt: skip
 
     @cached_property
     def spelling(self) -> str:
@@ -355,13 +360,12 @@ class Model:
         if request.canvas.mask is not None:
             yield from self._filled(request)
             return
-        speller, forked = Speller(self.tokenizer, options.get("stop", ())), False
+        deltas = Deltas(self.tokenizer, request.canvas, options.get("stop", ()))
         for event in decode([request]):
-            forked |= event.commit.parents is not None
-            if not forked and (text := speller.add(event.written.token[0], request.canvas.done)):
+            if text := deltas.add(event).text:
                 yield Piece(text, request)
-        if forked:
-            yield Piece(self.result(request, method, 0.0).text, request)
+        if text := deltas.end(self.result(request, method, 0.0).text):
+            yield Piece(text, request)
 
     def _filled(self, request: Request) -> Iterator[Piece]:
         """The commits of an any-order canvas."""
@@ -428,9 +432,13 @@ def load(
     """Load a model by short name, hub id, folder or GGUF file; the embedded SmolLM2-135M-Instruct by default.
 
     `precision`: fp32, bf16, int8 or int4. `packed=False` keeps the stock model's own computation. `memory`:
-    of all caches together, bytes or "512MB"; a quarter of the machine's by default. Raises UserError.
+    of all caches together, bytes or "512MB"; a quarter of the machine's by default. Started by torchrun, the
+    model lies on all processes and only rank 0 goes on from here. Raises UserError.
     """
     name, budget = model or "smollm2", None if memory is None else parsed(memory)
+    if parallel.begin():
+        module, tokenizer, budget = parallel.load(name, precision, device, budget)
+        return Model(name, precision, module, tokenizer, False, budget)
     for pack in (packed, False):
         module, tokenizer, adapter = load_any(name, precision, device)
         with contextlib.suppress(Disagrees):

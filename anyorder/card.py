@@ -36,6 +36,8 @@ class Option:
     needed: bool = False  # the method is nothing without it
     unmeasured: int = 0  # what 0, "as many as pay", stands for where the cost of a run is not known
     function: bool = False  # from Python, a function may stand here instead
+    local: bool = False  # names a file, a model or code of this machine, so a server takes none
+    within: tuple[str, ...] = ()  # of those: values, or beginnings up to a colon, that a server takes
 
     @property
     def type(self) -> type:
@@ -66,6 +68,13 @@ class Option:
         return made
 
 
+    def reaches(self, value: Any) -> bool:
+        """Whether the value names something of this machine."""
+        begins = [word for word in self.within if word.endswith(":")]
+        mine = value == self.default or value in self.within
+        return self.local and not mine and not str(value).startswith(tuple(begins))
+
+
 @dataclass(frozen=True)
 class Card:
     """What a method is, and what it promises.
@@ -86,6 +95,8 @@ class Card:
     options: tuple[Option, ...] = ()
     departures: tuple[str, ...] = ()
     temperature: float = 0.0  # what a request gets that names none
+    revises: bool = False  # may write a cell of an any-order canvas twice
+    local: bool = False  # runs code on this machine, so a server takes it from nobody
     kind: str = ""  # drafters: how their guesses are made (KINDS); "" for other methods
     canvas: str = "row"  # "row": grows at its end; "cells": any-order
     attention: tuple[str, ...] = ()  # any-order nets it runs on, by what their cells see; (): all
@@ -132,6 +143,7 @@ class Setting:
     """What a method's builder may know of the request besides its options."""
 
     greedy: bool = True  # temperature 0
+    trusted: bool = True  # the request comes from who runs this machine, not through a server
     vocab: int = 1 << 62  # V of the target
     context: int = 1 << 62  # longest text of the target, tokens
     layers: int = 0  # blocks of the target; 0: not known

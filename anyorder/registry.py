@@ -23,6 +23,7 @@ from anyorder.scoring import Scorer, of_function
 
 HERE = Path(__file__).parent
 GROUP = "anyorder.methods"
+FAR = 1024  # of a whole number that a server is given
 SHAPING = (  # what every method takes, applied by `anyorder.shapers` in this order
     Option("logit_bias", {}, "numbers added to tokens' logits"),
     Option("banned", (), "tokens that are never written"),
@@ -235,7 +236,7 @@ def _scorer(what: Any, setting: Setting) -> Scorer:
     if callable(what):
         return of_function(what, setting)
     name, given = parsed(what)
-    own = scorer_card(name).settle(given)
+    own = _taken(scorer_card(name), scorer_card(name).settle(given), setting)
     setting.nets.extend((net, own) for net in scorer_card(name).nets)
     made = getattr(importlib.import_module(f"anyorder.scorers.{name}"), name)(setting, **own)
     assert isinstance(made, Scorer), f"scorer {name} builds a Scorer"
@@ -244,4 +245,24 @@ def _scorer(what: Any, setting: Setting) -> Scorer:
 
 def settled(name: str, given: Mapping[str, Any], setting: Setting) -> dict[str, Any]:
     """A method's options with their values. Raises ValueError."""
-    return card(name).settle(given, measured=setting.cost is not None)
+    return _taken(card(name), card(name).settle(given, measured=setting.cost is not None), setting)
+
+
+def _taken(card: Card, values: dict[str, Any], setting: Setting) -> dict[str, Any]:
+    """The values, if they may come from where they come from. Raises ValueError."""
+    if setting.trusted:
+        return values
+    if card.local:
+        raise ValueError(f"{card.name} runs code on the server's machine, which requests cannot; leave it out")
+    for option in card.options:
+        value = values[option.name]
+        if option.reaches(value):
+            raise ValueError(
+                f"option {option.name} of {card.name} is {value!r}, which names something of the server's "
+                f"machine; allowed is {' | '.join(option.within) or 'to leave it out'}"
+            )
+        if option.type is int and not isinstance(value, str) and value > max(FAR, option.default):
+            raise ValueError(
+                f"option {option.name} of {card.name} is {value}; allowed through a server is {FAR} at most"
+            )
+    return values

@@ -159,7 +159,8 @@ def test_command_line(tiny, tmp_path, capsys):
     code, out = run("--set", "block=2", "--json", "--trace", str(trace))
     assert code == 0
     assert json.loads(out.splitlines()[-1])["tokens"] <= 4
-    lines = [json.loads(line) for line in trace.read_text().splitlines()]
+    first, *lines, _ = [json.loads(line) for line in trace.read_text().splitlines()]
+    assert first["cells"] == 4
     assert all(len(line["committed"][0]["at"]) == 1 for line in lines)
     assert all(0 < line["committed"][0]["probability"][0] <= 1 for line in lines)
     code, shown = run("--set", "block=2")

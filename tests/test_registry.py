@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import re
 import sys
 import types
 from importlib.metadata import EntryPoint
@@ -162,3 +163,31 @@ def test_a_method_s_own_options_go_before_those_of_shaping():
     """Typical acceptance has an epsilon of its own, which is not the cutoff that other methods take."""
     assert registry.shaping("typical", {"epsilon": 0.2})[1] == {"epsilon": 0.2}
     assert registry.shaping("sample", {"epsilon": 0.2}) == ({"temperature": 1.0, "epsilon": 0.2}, {})
+
+
+@pytest.mark.parametrize(
+    "method, options, said",
+    [
+        ("corpus_lookup", {"corpus": "/etc/passwd"}, "option corpus"),
+        ("draft_model", {"draft": "some/model"}, "option draft"),
+        ("token_recycling", {"matrix": "m.npy"}, "option matrix"),
+        ("merged", {"drafters": "prompt_lookup,(corpus_lookup/corpus=x)"}, "option corpus"),
+        ("contrastive_decoding", {"second": "/models/x"}, "exit:"),
+        ("momentum", {"then": "(corpus_lookup/corpus=x)"}, "option corpus"),
+        ("best_of_n", {"scorer": "python/file=x.py"}, "option file"),
+        ("best_of_n", {"scorer": "weighted/of=2*(python/file=x.py)+1*(likelihood)"}, "option file"),
+        ("best_of_n", {"scorer": "examples"}, "runs code"),
+        ("self_consistency", {"answer": "(a+)+$"}, "number | line"),
+        ("early_exit", {"layer": 10**6}, "1024 at most"),
+    ],
+)
+def test_what_names_this_machine_is_refused_to_those_who_are_not_trusted(
+    method: str, options: dict[str, str], said: str
+) -> None:
+    with pytest.raises(ValueError, match=re.escape(said)):
+        registry.build(method, options, Setting(trusted=False, encode=lambda text: [1]))
+
+
+def test_what_stays_inside_the_request_is_taken() -> None:
+    for method, options in (("contrastive_decoding", {"second": "exit:4"}), ("token_recycling", {})):
+        registry.build(method, options, Setting(trusted=False, layers=8, vocab=99))

@@ -44,8 +44,9 @@ def generate(
     checked(method, options)  # before seconds go into loading a model
 
     with quick_start():
+        from anyorder import registry
         from anyorder.api import load
-        from anyorder.trace import Tracer
+        from anyorder.trace import Tracer, header
 
         tracer = Tracer(trace) if trace else None
         loaded = load(model, precision=precision, memory=memory)
@@ -54,13 +55,18 @@ def generate(
         "chat": not raw,
     }  # fmt: skip
     request = loaded.request(text, method, **asked)
+    if tracer:
+        card = registry.card(loaded.chosen(method, temperature))
+        tracer.begin(header(model, card, request, text), loaded.tokenizer)
     start = time.perf_counter()
-    live = write(loaded, request, stop or (), tracer, show=not as_json)
+    shown = write(loaded, request, stop or (), tracer, show=not as_json)
     result = loaded.result(request, method, time.perf_counter() - start)
+    if tracer:
+        tracer.close(result.figures())
     if as_json:
         print(json.dumps(result.figures()))
         return
-    print("" if live else result.text)
+    print(result.text[len(shown) :])
     show_others(result)
     print(
         f"{result.tokens} tokens in {result.seconds:.2f} s: {result.tokens_per_second:.1f} tokens/s, "
@@ -75,26 +81,25 @@ def show_others(result: Result) -> None:
         print(f"\n[{place}, score {score:.4g}, best {result.scores[0]:.4g}]\n{text}")
 
 
-def write(loaded: Model, request: Request, stop: Sequence[str], tracer: Tracer | None, *, show: bool) -> bool:
-    """Decode the request, its text appearing if it has one row; whether it appeared."""
+def write(loaded: Model, request: Request, stop: Sequence[str], tracer: Tracer | None, *, show: bool) -> str:
+    """Decode the request, its text appearing as far as it is certain; what appeared."""
     from anyorder.core.decode import decode
-    from anyorder.text import Speller
+    from anyorder.deltas import Deltas
 
     if request.canvas.mask is not None:
-        return fill_in_place(loaded, request, tracer, show=show)
-    speller, live = Speller(loaded.tokenizer, stop), show
+        fill_in_place(loaded, request, tracer, show=show)
+        return ""
+    deltas, shown = Deltas(loaded.tokenizer, request.canvas, stop), ""
     for event in decode([request], tracer.watch if tracer else None):
         if tracer:
-            tracer.write(event, loaded.tokenizer)
-        live = live and event.commit.parents is None
-        if live:
-            print(speller.add(event.written.token[0], request.canvas.done), end="", flush=True)
-    if tracer:
-        tracer.close()
-    return live
+            tracer.write(event)
+        if show and (text := deltas.add(event).text):
+            shown += text
+            print(text, end="", flush=True)
+    return shown
 
 
-def fill_in_place(loaded: Model, request: Request, tracer: Tracer | None, *, show: bool) -> bool:
+def fill_in_place(loaded: Model, request: Request, tracer: Tracer | None, *, show: bool) -> None:
     """Decode an any-order request; on a terminal its canvas fills in place and goes before the text comes."""
     from rich.console import Console
     from rich.live import Live
@@ -106,13 +111,10 @@ def fill_in_place(loaded: Model, request: Request, tracer: Tracer | None, *, sho
     with Live(console=console, transient=True, auto_refresh=False) as live:
         for event in decode([request], tracer.watch if tracer else None):
             if tracer:
-                tracer.write(event, loaded.tokenizer)
+                tracer.write(event)
             if show and console.is_terminal:
                 fresh = set(event.written.at[0] if event.written.at else ())
                 live.update(drawn(request.canvas, loaded.tokenizer, fresh), refresh=True)
-    if tracer:
-        tracer.close()
-    return False
 
 
 def parsed(settings: list[str]) -> dict[str, str]:

@@ -91,15 +91,14 @@ def _ends_within(budget: int, asked: Mapping[str, Any], parts: list[Part], vocab
 
 def _part(name: str, value: Any, asked: Mapping[str, Any], vocabulary: Vocabulary) -> Part:
     if name == "json_schema":
-        wanted = schema.parsed(schema.read(name, value, '{["'))
+        wanted = schema.parsed(schema.read(name, value, vocabulary.trusted))
         key = ("constraints.jump", json.dumps(wanted, sort_keys=True))
         start = schema.start(wanted, vocabulary)
         jump = vocabulary.memory.get(key) or schema.jump(wanted, vocabulary)  # type: ignore[call-overload]
         vocabulary.memory[key] = jump  # type: ignore[index]
         return Part(start, jump)
     if name == "grammar":
-        inline = ":" in value or "\n" in value
-        text = value if inline and not value.startswith("@") else schema.read(name, value, ())
+        text = schema.read(name, value, vocabulary.trusted)
         return Part(grammar.of_lark(name, text, vocabulary), JUMP)
     if name == "regex":
         return Part(grammar.of_regex(value, vocabulary), JUMP)

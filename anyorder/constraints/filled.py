@@ -46,21 +46,20 @@ def taken(shaping: dict[str, Any], others: Sequence[str], vocabulary: Vocabulary
     if len(asked) > 1:
         raise UserError(f"{' and '.join(asked)} were given; allowed is one of them; drop the others")
     for name, value in asked.items():
-        made = compiled(name, lark(name, value), vocabulary)
+        made = compiled(name, lark(name, value, vocabulary.trusted), vocabulary)
         return lambda inner: within(inner, made, greedy)
     return None
 
 
-def lark(name: str, value: str) -> str:
-    """The grammar of an option, as Lark writes it."""
+def lark(name: str, value: str, trusted: bool = True) -> str:
+    """The grammar of an option, as Lark writes it. Raises UserError."""
     from anyorder.constraints.completable.schema import lark_of
 
     match name:
         case "json_schema":
-            return lark_of(schema.parsed(schema.read(name, value, '{["')))
+            return lark_of(schema.parsed(schema.read(name, value, trusted)))
         case "grammar":
-            inline = ":" in value or "\n" in value
-            return value if inline and not value.startswith("@") else schema.read(name, value, ())
+            return schema.read(name, value, trusted)
         case "regex":
             return f"start: /{value.replace('/', chr(92) + '/')}/"
         case _:

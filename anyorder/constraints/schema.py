@@ -19,10 +19,17 @@ FAR = 4096  # tokens after which no end of a part is looked for
 SPARE = 4  # tokens that a name's quotes and colon may need
 
 
-def read(option: str, value: str, begins: Iterable[str]) -> str:
-    """The text itself, if it begins like one, or a file's: @file, or its path. Raises UserError."""
+def read(option: str, value: str, trusted: bool = True) -> str:
+    """The text of a json_schema or grammar itself, if it looks like one, or, if who asks is trusted, a file's:
+    @file, or its path. Raises UserError."""
     text = value.strip()
-    if text.startswith("@") or not (text.startswith(tuple(begins)) or text in ("true", "false")):
+    if option == "grammar":
+        inline = ":" in value or "\n" in value
+    else:
+        inline = text.startswith(("{", "[", '"')) or text in ("true", "false")
+    if text.startswith("@") or not inline:
+        if not trusted:
+            raise UserError(f"{option} is {value[:40]!r}, which is not the text itself; a server reads no files")
         path = Path(text.removeprefix("@")).expanduser()
         try:
             return path.read_text()

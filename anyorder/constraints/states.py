@@ -30,6 +30,7 @@ class Vocabulary:
     encode: Callable[[str], list[int]]
     spell: Callable[[Sequence[int]], str]
     memory: dict[str, Any] = field(default_factory=dict)  # kept between requests
+    trusted: bool = True  # grammars may lie in files
 
     @property
     def width(self) -> int:

@@ -27,7 +27,7 @@ CARD = Card(
     headline="1.62x to 2.36x on 7B and 13B models (REST's abstract)",
     cost="1 target run per commit, up to 1 + nodes cells",
     options=(
-        Option("corpus", "", "a .txt, .jsonl or .npz file with texts of the domain", needed=True),
+        Option("corpus", "", "a .txt, .jsonl or .npz file with texts of the domain", needed=True, local=True),
         Option("nodes", 0, "guesses at most; 64 is the paper's; 0: as many as pay by the measured cost of a "
                "run, 16 where it is not measured", low=0, high=64, unmeasured=16),
     ),

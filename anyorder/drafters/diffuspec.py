@@ -33,7 +33,7 @@ CARD = Card(
     nets=("target", "diffusion"),
     options=(
         Option("draft", "", "the draft net: a diffusion model of the same tokens; self: the target's own "
-               "two-way side, where it has one", needed=True),
+               "two-way side, where it has one", needed=True, local=True, within=("self",)),
         Option("least", 20, "holes at least", low=1, high=512),
         Option("most", 30, "holes at most, and in the first run", low=1, high=512),
         Option("more", 10, "holes added while all of the draft is accepted", low=0, high=512),

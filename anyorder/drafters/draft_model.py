@@ -25,7 +25,7 @@ CARD = Card(
     cost="1 target run per commit, 1 + tokens cells; `tokens` runs of the draft net",
     nets=("target", "draft"),
     options=(
-        Option("draft", "", "the draft net: a hub id, folder or GGUF file", needed=True),
+        Option("draft", "", "the draft net: a hub id, folder or GGUF file", needed=True, local=True),
         Option("tokens", 4, "tokens drafted", low=1, high=64),
         Option("draw", "likeliest", "how a token is drafted; sampled ones go with verify=residual",
                choices=("likeliest", "sampled")),

@@ -26,7 +26,7 @@ CARD = Card(
         Option("drafter", "early_exit", "whose net is trimmed: early_exit, ... with its options"),
         Option("keep", 8192, "tokens kept, besides the special ones and those of single characters", low=1),
         Option("counts", "", "how often each token comes, as .npy or .npz [V], or a .txt to count in; empty: "
-               "the lowest ids"),
+               "the lowest ids", local=True),
     ),
     departures=(
         "without counts the lowest ids are kept: a tokenizer merges what is frequent first, so its ids are "

@@ -14,12 +14,16 @@ from __future__ import annotations
 import queue
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import TracebackType
 
 from anyorder.core.decode import Event, Request, Watch, decode
 from anyorder.engine.threads import give_up_workers
 from anyorder.errors import UserError
+
+
+Tell = Callable[[Event | None], None]
+"""Told of each event of a request, and of None at its end, in the engine's thread; it must be quick."""
 
 
 class Cancelled(Exception):
@@ -29,10 +33,11 @@ class Cancelled(Exception):
 class Ticket:
     """A submitted request. Iterating gives its events as they happen and raises what ended it early."""
 
-    def __init__(self, request: Request):
+    def __init__(self, request: Request, tell: Tell | None = None):
         self.request = request
         self.error: Exception | None = None
         self._events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
+        self._tell = tell or self._events.put
         self._over = threading.Event()
 
     @property
@@ -58,13 +63,10 @@ class Ticket:
             yield event
         self.wait()
 
-    def _tell(self, event: Event) -> None:
-        self._events.put(event)
-
     def _end(self, error: Exception | None = None) -> None:
         self.error = self.error or error
         self._over.set()
-        self._events.put(None)
+        self._tell(None)
 
 
 class Engine:
@@ -88,9 +90,10 @@ class Engine:
         self._thread = threading.Thread(target=self._run, name="anyorder-engine", daemon=True)
         self._thread.start()
 
-    def submit(self, request: Request) -> Ticket:
-        """Let a request join. Raises UserError once the engine is closed."""
-        ticket = Ticket(request)
+    def submit(self, request: Request, tell: Tell | None = None) -> Ticket:
+        """Let a request join. With `tell` its events go there, in the engine's thread, instead of to who
+        iterates the ticket. Raises UserError once the engine is closed."""
+        ticket = Ticket(request, tell)
         give_up_workers()
         with self._lock:
             if self._closing:

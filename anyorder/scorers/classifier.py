@@ -20,7 +20,7 @@ CARD = Card(
     cost="",
     nets=(),
     options=(
-        Option("model", "", "folder or hub id of a sequence classification model", needed=True),
+        Option("model", "", "folder or hub id of a sequence classification model", needed=True, local=True),
         Option("label", "", "its name or number; the last one if none is given"),
         Option("log", True, "log-probability instead of probability"),
         Option("prompt", False, "the text is judged together with the prompt before it"),

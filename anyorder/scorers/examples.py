@@ -17,6 +17,7 @@ from anyorder.scoring import Scorer, of_texts
 
 CARD = Card(
     name="examples",
+    local=True,
     family="scorer",
     paper="",
     exact=False,

@@ -25,7 +25,7 @@ CARD = Card(
     cost="",
     nets=(),
     options=(
-        Option("file", "", ".npz or .safetensors with weight [D] and perhaps bias", needed=True),
+        Option("file", "", ".npz or .safetensors with weight [D] and perhaps bias", needed=True, local=True),
         Option("log", True, "log-probability instead of probability"),
     ),
 )

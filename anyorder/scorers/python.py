@@ -19,7 +19,7 @@ CARD = Card(
     cost="",
     nets=(),
     options=(
-        Option("file", "", "the Python file", needed=True),
+        Option("file", "", "the Python file", needed=True, local=True),
         Option("function", "score", "its function"),
         Option("seconds", 10.0, "that a call may take; the first one runs the file", low=0.1, high=3600),
         Option("memory", 4096, "megabytes that the process may use", low=64),

@@ -79,8 +79,9 @@ def test_a_trace_says_what_was_guessed_and_accepted(capsys, tiny_model_folder: P
         "--precision", "fp32", "--max-tokens", "20", "--trace", str(file), "--json",
     )  # fmt: skip
     assert code == 0
-    steps = [json.loads(line) for line in file.read_text().splitlines()]
+    _, *steps, end = [json.loads(line) for line in file.read_text().splitlines()]
     figures = json.loads(out.splitlines()[-1])
+    assert end == {"end": figures}
     assert len(steps) == figures["runs"]
     assert sum(len(s["committed"][0]["token"]) for s in steps) == figures["tokens"]
     sources = {g["by"] for s in steps for a in s["asked"] for row in a["rows"] for g in row["guess"]}

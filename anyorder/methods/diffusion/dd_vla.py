@@ -26,6 +26,7 @@ CARD = Card(
     family="diffusion",
     paper="arXiv:2508.20072",
     exact=False,
+    revises=True,
     summary="a fixed number of rounds along a cosine; cells filled early may be opened again",
     headline="LIBERO 96.3 %, 12 runs for a whole chunk of actions",
     cost="1 run per step, `steps` or fewer for each block",

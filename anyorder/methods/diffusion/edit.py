@@ -20,6 +20,7 @@ CARD = Card(
     family="diffusion",
     paper="arXiv:2602.08676",
     exact=False,
+    revises=True,
     summary="fills cells above a low threshold and overwrites those that look wrong afterwards",
     headline="LLaDA2.1-flash: 5.93 tokens a run at a mean score of 72.34, or 3.64 at 73.54",
     cost="up to `1 + edit_steps` runs per commit",

@@ -17,6 +17,7 @@ CARD = Card(
     family="diffusion",
     paper="arXiv:2510.19871",
     exact=False,
+    revises=True,
     summary="static unmasking that rewrites what it filled before where the net changed its mind",
     headline="far more stable captions than plain unmasking at 1 to 8 tokens a step",
     cost="`steps` runs per block",

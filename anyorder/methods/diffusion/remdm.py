@@ -25,6 +25,7 @@ CARD = Card(
     family="diffusion",
     paper="arXiv:2503.00307",
     exact=False,
+    revises=True,
     summary="static unmasking that opens some filled cells again, by chance or by confidence",
     cost="`steps` runs per block",
     canvas="cells",

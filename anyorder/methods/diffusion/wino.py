@@ -19,6 +19,7 @@ CARD = Card(
     family="diffusion",
     paper="arXiv:2507.18578",
     exact=False,
+    revises=True,
     summary="drafts many cells above a low threshold; what the rest of the text does not confirm is reopened",
     headline="GSM8K 6 times faster and 2.6 points better, Flickr30K 10 times (LLaDA, MMaDA)",
     cost="up to 1 run per cell, with a cell more for each that is verified",

@@ -27,7 +27,7 @@ CARD = Card(
     nets=("target", "second"),
     options=(
         Option("second", "exit:half", "the amateur: a model, or the target's first blocks, exit:4 or "
-               "exit:half"),
+               "exit:half", local=True, within=("exit:",)),
         Option("alpha", 0.1, "only tokens at least this share as likely as the likeliest", low=0, high=1),
         Option("form", "difference", "difference: log p - log q; weighted: (1 + beta) log p - beta log q "
                "(O'Brien and Lewis 2023)", choices=("difference", "weighted")),

@@ -21,7 +21,7 @@ CARD = Card(
     nets=("target", "second"),
     options=(
         Option("second", "", "the other net: a model of the same vocabulary, or the target's first blocks, "
-               "exit:4, exit:half", needed=True),
+               "exit:4, exit:half", needed=True, local=True, within=("exit:",)),
         Option("weight", 0.5, "of the second net; 0: the target alone", low=0, high=1),
         Option("of", "laws", "what is averaged: laws, a mixture; logits, a product",
                choices=("laws", "logits")),

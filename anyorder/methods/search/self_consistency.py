@@ -28,7 +28,7 @@ CARD = Card(
     options=(
         Option("texts", 8, "texts drawn; the paper's 40", low=1, high=1024),
         Option("answer", "number", "what is counted: number (the last one), line (the last one), or the last "
-               "match of a regular expression, or of its first group"),
+               "match of a regular expression, or of its first group", local=True, within=("number", "line")),
         Option("draw", "", "a method that draws each text, such as cntp; none: plain sampling"),
     ),
     departures=(

@@ -27,7 +27,7 @@ CARD = Card(
     nets=("target", "second"),
     options=(
         Option("second", "", "the other net: a model of the same vocabulary, or the target's first blocks, "
-               "exit:4, exit:half", needed=True),
+               "exit:4, exit:half", needed=True, local=True, within=("exit:",)),
         Option("tau1", 1.0, "temperature of the second net, from its calibration", low=0.01, high=100),
         Option("tau2", 1.0, "temperature of the target, from its calibration", low=0.01, high=100),
         Option("then", "", "method that writes under this law: name/option=value; empty: greedy, above "
