@@ -253,7 +253,7 @@ def _taken(card: Card, values: dict[str, Any], setting: Setting) -> dict[str, An
     if setting.trusted:
         return values
     if card.local:
-        raise ValueError(f"{card.name} runs code on the server's machine, which requests cannot; leave it out")
+        raise ValueError(f"{card.name} runs code, which a server lets no request do; leave it out")
     for option in card.options:
         value = values[option.name]
         if option.reaches(value):

@@ -14,6 +14,7 @@ from copy import copy
 from pathlib import Path
 from typing import Any
 
+from anyorder import registry
 from anyorder.card import Card
 from anyorder.core.decode import Event, Request
 from anyorder.core.types import Answer, Ask, Lines
@@ -162,10 +163,11 @@ class Tracer:
                 f"trace file {path} cannot be written ({error.strerror}); name a file in a folder that can"
             ) from error
 
-    def begin(self, first: Mapping[str, Any], tokenizer: Any) -> None:
-        """The header, before the first step."""
-        self.steps = Steps(tokenizer)
-        self._line(first)
+    def begin(self, model: Any, request: Request, method: str, prompt: str) -> None:
+        """The header, before the first step. `model`: of `anyorder.load`."""
+        self.steps = Steps(model.tokenizer)
+        card = registry.card(model.chosen(method, None))
+        self._line(header(model.name, card, request, prompt))
 
     def watch(self, request: Request, ask: Ask, answer: Answer) -> None:
         self.steps.watch(request, ask, answer)

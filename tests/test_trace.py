@@ -9,10 +9,9 @@ from typing import Any
 import pytest
 
 import anyorder
-from anyorder import registry
 from anyorder.core.decode import decode
 from anyorder.errors import UserError
-from anyorder.trace import FORMAT, Steps, Tracer, header, read
+from anyorder.trace import FORMAT, Steps, Tracer, read
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +21,7 @@ def model() -> Any:
 
 def traced(model: Any, path: Path, method: str, prompt: str, **options: Any) -> Any:
     request, tracer = model.request(prompt, method, **options), Tracer(path)
-    tracer.begin(header(model.name, registry.card(method), request, prompt), model.tokenizer)
+    tracer.begin(model, request, method, prompt)
     for event in decode([request], tracer.watch):
         tracer.write(event)
     result = model.result(request, method, 1.0)
@@ -94,8 +93,9 @@ def test_cells_count_from_the_end_of_the_prompt_and_reopened_ones_are_null(tmp_p
 
 def test_other_versions_and_other_files_are_refused(tmp_path: Path) -> None:
     file = tmp_path / "t.jsonl"
-    for text, said in ((f'{{"anyorder_trace": {FORMAT + 1}}}\n', f"version {FORMAT + 1}"), ("[]\n", "unknown"),
-                       ("no json", "is no trace"), ("", "unknown")):  # fmt: skip
+    later = json.dumps({"anyorder_trace": FORMAT + 1})
+    cases = {later: f"version {FORMAT + 1}", "[]\n": "unknown", "no json": "is no trace", "": "unknown"}
+    for text, said in cases.items():
         file.write_text(text)
         with pytest.raises(UserError, match=said):
             read(file)
@@ -107,7 +107,7 @@ def test_a_record_is_of_its_own_request_alone(model: Any) -> None:
     """Two requests in one loop, each with its own steps."""
     requests = [model.request(f"Count to {n}.", "greedy", max_tokens=4) for n in (3, 5)]
     steps = {request: Steps(model.tokenizer) for request in requests}
-    said: dict[Any, str] = {request: "" for request in requests}
+    said: dict[Any, str] = dict.fromkeys(requests, "")
     for event in decode(requests, lambda r, ask, answer: steps[r].watch(r, ask, answer)):
         record = steps[event.request].step(event)
         assert len(record["asked"]) == 1

@@ -44,9 +44,8 @@ def generate(
     checked(method, options)  # before seconds go into loading a model
 
     with quick_start():
-        from anyorder import registry
         from anyorder.api import load
-        from anyorder.trace import Tracer, header
+        from anyorder.trace import Tracer
 
         tracer = Tracer(trace) if trace else None
         loaded = load(model, precision=precision, memory=memory)
@@ -56,8 +55,7 @@ def generate(
     }  # fmt: skip
     request = loaded.request(text, method, **asked)
     if tracer:
-        card = registry.card(loaded.chosen(method, temperature))
-        tracer.begin(header(model, card, request, text), loaded.tokenizer)
+        tracer.begin(loaded, request, method, text)
     start = time.perf_counter()
     shown = write(loaded, request, stop or (), tracer, show=not as_json)
     result = loaded.result(request, method, time.perf_counter() - start)
@@ -68,10 +66,14 @@ def generate(
         return
     print(result.text[len(shown) :])
     show_others(result)
-    print(
+    print(f"{said(result)}, {method}, {model} {precision}", file=sys.stderr)
+
+
+def said(result: Result) -> str:
+    """What it took, in words."""
+    return (
         f"{result.tokens} tokens in {result.seconds:.2f} s: {result.tokens_per_second:.1f} tokens/s, "
-        f"{result.tokens_per_run:.2f} tokens per run, {result.runs} runs, {method}, {model} {precision}",
-        file=sys.stderr,
+        f"{result.tokens_per_run:.2f} tokens per run, {result.runs} runs"
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,8 @@ SPARE = 4  # tokens that a name's quotes and colon may need
 
 
 def read(option: str, value: str, trusted: bool = True) -> str:
-    """The text of a json_schema or grammar itself, if it looks like one, or, if who asks is trusted, a file's:
-    @file, or its path. Raises UserError."""
+    """The text of a json_schema or grammar itself, if it looks like one, or, if who asks is trusted, a
+    file's: @file, or its path. Raises UserError."""
     text = value.strip()
     if option == "grammar":
         inline = ":" in value or "\n" in value
@@ -29,7 +29,9 @@ def read(option: str, value: str, trusted: bool = True) -> str:
         inline = text.startswith(("{", "[", '"')) or text in ("true", "false")
     if text.startswith("@") or not inline:
         if not trusted:
-            raise UserError(f"{option} is {value[:40]!r}, which is not the text itself; a server reads no files")
+            raise UserError(
+                f"{option} is {value[:40]!r}, which is not the text itself; a server reads none; send the text"
+            )
         path = Path(text.removeprefix("@")).expanduser()
         try:
             return path.read_text()

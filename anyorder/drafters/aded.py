@@ -28,7 +28,8 @@ CARD = Card(
     headline="up to 2.5x over plain decoding, about 20 % higher acceptance than earlier retrieval drafts",
     cost="1 target run per commit, up to 1 + nodes cells",
     options=(
-        Option("corpus", "", "a .txt, .jsonl or .npz file of the domain; without one only the text teaches", local=True),
+        Option("corpus", "",
+               "a .txt, .jsonl or .npz file of the domain; without one only the text teaches", local=True),
         Option("nodes", 0, "guesses at most; 64 is the paper's; 0: as many as pay by the measured cost of a "
                "run, 16 where it is not measured", low=0, high=64, unmeasured=16),
         Option("step", 0.04, "what a trigram of the last 16 tokens grows by", low=0.001, high=3),

@@ -30,7 +30,8 @@ CARD = Card(
         Option("nodes", 0, "nodes of the static tree; 80 is the paper's; 0: as many as pay by the measured "
                "cost of a run, 8 where it is not measured", low=0, high=80, unmeasured=8),
         Option("keep", True, "keep the matrix between requests"),
-        Option("matrix", "", "a .npy file to read the matrix from, if it is there, and to save it to", local=True),
+        Option("matrix", "",
+               "a .npy file to read the matrix from, if it is there, and to save it to", local=True),
     ),
     departures=(
         "below 80 nodes the tree is the best part of the paper's, by measured rank frequencies (ours)",

@@ -34,7 +34,7 @@ CARD = Card(
     canvas="cells",
     attention=("full", "block", "hybrid"),
     options=(
-        Option("filter", "", "a .json file that the recipe wrote; empty: the one shipped for list-diffusion", local=True),
+        Option("filter", "", "the recipe's .json file; empty: the one of list-diffusion", local=True),
         Option("theta", 0.96, "a hole is filled if the filter is surer than this; 1: static", low=0, high=1),
         Option("eotp", True, "cut the canvas behind an end of text that is written"),
     ),

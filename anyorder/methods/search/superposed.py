@@ -26,7 +26,8 @@ CARD = Card(
         Option("tokens", 10, "tokens of a span; longer texts go on behind the best draft", low=1, high=256),
         Option("alpha", 0.0, "power of the n-gram model; 0.54 is the paper's for 3 drafts, with the n-grams "
                "of 200 million tokens", low=0, high=1),
-        Option("corpus", "", "a .txt, .jsonl or .npz file for the n-grams; without one only prompt and text", local=True),
+        Option("corpus", "",
+               "a .txt, .jsonl or .npz file for the n-grams; without one only prompt and text", local=True),
         Option("candidates", 9, "tokens that may extend a draft", low=1, high=1024),
         Option("sharpness", 0.06, "temperature of the law that weighs candidates", low=0.001, high=10),
     ),
