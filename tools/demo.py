@@ -6,8 +6,10 @@ whether the text stayed the same.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 PROMPT = "Write a short story about a lighthouse keeper who finds a message in a bottle."
 METHODS = ["greedy", "prompt_lookup", "token_recycling", "auto", "beam"]
@@ -24,6 +26,11 @@ def main() -> None:
     for method in METHODS:
         anyorder("generate", PROMPT, "--method", method, "--max-tokens", "80")
     anyorder("bench", "--methods", BENCH, "--prompts", "2", "--max-tokens", "96")
+    command = os.path.relpath(Path(sys.executable).with_name("anyorder"))
+    print(
+        f"\nTo watch methods write side by side, and to serve them: {command} serve\n"
+        "and open http://127.0.0.1:8000 (any order: --model list-diffusion)"
+    )
 
 
 if __name__ == "__main__":

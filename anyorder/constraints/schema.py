@@ -30,7 +30,7 @@ def read(option: str, value: str, trusted: bool = True) -> str:
     if text.startswith("@") or not inline:
         if not trusted:
             raise UserError(
-                f"{option} is {value[:40]!r}, which is not the text itself; a server reads none; send the text"
+                f"{option} is {value[:40]!r}, which is not the text itself; a server reads none; send it"
             )
         path = Path(text.removeprefix("@")).expanduser()
         try:
