@@ -12,7 +12,7 @@ import hashlib
 import time
 import warnings
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, cast
@@ -37,8 +37,12 @@ from anyorder.nets.memory import Memory, parsed, share_of_machine, show
 from anyorder.nets.stock import packs
 from anyorder.nets.two_way import TwoWay
 from anyorder.quick import NET as QUICK
+from anyorder.recent import Recent
 from anyorder.shapers import Sampling, compose
 from anyorder.text import stop_rule, unknown_words
+
+KEPT = 512  # things that drafters and constraints keep between requests
+NETS = 32  # nets besides the target
 
 
 def in_4_bits(name: str) -> str:
@@ -127,11 +131,11 @@ class Model:
         self.filler = None if adapter is None else TwoWay(body, adapter, self.cache, packs)
         writes = adapter is None or adapter.attention == "hybrid"  # from left to right
         self.target = cast(Any, Causal(body, self.cache, packs) if writes else self.filler)
-        self.memory: dict[str, Any] = {}  # what drafters keep between requests
+        self.memory: Any = Recent(most=KEPT)  # what drafters and constraints keep between requests
         self.cost = known(self.target, name, precision)  # measured by `anyorder bench --cost`, or None
         quick = known(self.target, in_4_bits(name), precision) if companions.has_quick(self) else None
         self.costs: dict[str, Price] = {} if quick is None else {QUICK: quick}
-        self._others: dict[companions.Key, Net] = {}
+        self._others: MutableMapping[companions.Key, Net] = Recent(most=NETS)
 
     def measure(self) -> None:
         """Measure what runs of the target and of its copy in 4 bits cost, and keep it for this machine: some
