@@ -80,8 +80,9 @@ MAY_IMPORT = {  # a folder or module of the package -> what it may import from t
     "sandbox": {"errors", "sandbox"},
     "constraints": {"law", "text", "card", "core", "constraints", "errors", "shapers"},
     "nbest": {"api", "card", "core", "errors", "nbest", "trees"},
+    "harness": {"api", "core", "errors", "harness", "text"},
     "nets": {"card", "core", "nets", "errors", "folders"},
-    "audit": {"core", "audit", "nets", "errors"},
+    "audit": {"api", "audit", "bench", "card", "core", "errors", "hf", "nets", "registry", "testing"},
     "engine": {"core", "nets", "engine", "errors", "folders"},
     "testing": {
         "card",
