@@ -27,6 +27,7 @@ from anyorder.core.types import Net
 from anyorder.errors import UserError
 
 WARM = 8  # tokens of the run before the first measured one
+LONG = 1024  # tokens of a plain run from which on it is worth measuring what runs cost
 PASSAGES = ("summarization", "qa")  # of our own suite, for measuring noise: the long ones
 
 Tell = Callable[[str], None]
@@ -42,6 +43,15 @@ def prepare(plan: Plan, rows: Sequence[Entry], prompts: Sequence[Prompt]) -> Ben
 def most(prompt: Prompt, max_tokens: int) -> int:
     """Most tokens that are written for a prompt."""
     return min(max_tokens, prompt.cells or max_tokens)
+
+
+def passages(model: Model) -> list[list[int]]:
+    """Real text for the judge, without a chat template."""
+    most = min(PREFIX + POSITIONS, model.target.context - 1)
+    if model.filler is model.target:
+        return []  # not asked for what comes next; what parts counts as a bug
+    texts = [p.text for p in read_suite("quick", first=2) if p.category in PASSAGES]
+    return [model.encode(text, chat=False)[:most] for text in texts]
 
 
 class Counted:
@@ -70,12 +80,18 @@ class Bench:
         every = range(len(prompts))
         self.batches = [tuple(every[i : i + plan.batch]) for i in every[:: plan.batch]]
         self.peers = peers(plan, rows, model.eos, max(map(len, self.ids)) + plan.max_tokens)
-        self.judge = Judge(model.target, self._passages(), plan.temperature, plan.seed)
+        self.judge = Judge(model.target, passages(model), plan.temperature, plan.seed)
 
     @property
     def total(self) -> int:
         """Runs to be measured."""
         return len(self.rows) * len(self.batches) * self.plan.repeat
+
+    @property
+    def unpriced(self) -> bool:
+        """Whether it is worth measuring first what runs cost, by which methods size their guesses."""
+        writes = self.model.target is not self.model.filler  # else no method asks what guesses cost
+        return writes and self.model.cost is None and len(self.prompts) * self.plan.max_tokens >= LONG
 
     def spell(self, token: int) -> str:
         """A token as text, special ones included."""
@@ -96,23 +112,15 @@ class Bench:
             )
         return ids
 
-    def _passages(self) -> list[list[int]]:
-        """Real text for the judge, without a chat template."""
-        most = min(PREFIX + POSITIONS, self.model.target.context - 1)
-        if self.model.filler is self.model.target:
-            return []  # not asked for what comes next; what parts counts as a bug
-        texts = [p.text for p in read_suite("quick", first=2) if p.category in PASSAGES]
-        return [self.model.encode(text, chat=False)[:most] for text in texts]
-
     def run(self, entry: Entry, batch: Sequence[int], max_tokens: int, memory: dict[str, Any]) -> Run:
         """Decode prompts side by side. `memory` is what the row's drafter remembers."""
         if entry.label in self.peers:
             return self.peers[entry.label]([self.ids[i] for i in batch], max_tokens)
         counted = {net: Counted(net) for net in (self.model.target, self.model.filler) if net is not None}
         forget(counted)
-        with self._remembering(memory):
+        with self.remembering(memory):
             start = time.perf_counter()
-            requests = [self._request(entry.of(i), i, max_tokens, counted) for i in batch]
+            requests = [self.request(entry.of(i), i, max_tokens, counted) for i in batch]
             for _ in decode(deque(requests)):
                 pass
             seconds = time.perf_counter() - start
@@ -123,17 +131,22 @@ class Bench:
         runs = sum(net.runs for net in counted.values())
         return Run(tokens, seconds, runs, cells, sum(result.runs for result in results))
 
-    def _request(self, entry: Entry, prompt: int, max_tokens: int, counted: Mapping[Net, Counted]) -> Request:
+    def request(
+        self, entry: Entry, prompt: int, max_tokens: int, counted: Mapping[Net, Counted] | None = None
+    ) -> Request:
+        """A prompt of the suite as a row decodes it."""
         options = {"temperature": self.plan.temperature, **entry.options}
         request = self.model.request(
             self.ids[prompt], entry.method, max_tokens=most(self.prompts[prompt], max_tokens),
             seed=self.plan.seed, stop=self.prompts[prompt].stop, **options,
         )  # fmt: skip
-        request.nets = {**request.nets, "target": counted[request.nets["target"]]}
+        if counted is not None:
+            request.nets = {**request.nets, "target": counted[request.nets["target"]]}
         return request
 
     @contextmanager
-    def _remembering(self, memory: dict[str, Any]) -> Iterator[None]:
+    def remembering(self, memory: dict[str, Any]) -> Iterator[None]:
+        """What drafters keep between requests is kept there meanwhile."""
         before, self.model.memory = self.model.memory, memory
         try:
             yield

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,9 +18,9 @@ if TYPE_CHECKING:
     from anyorder.bench.entries import Entry, Plan
     from anyorder.bench.measure import Bench
     from anyorder.bench.record import Measured
+    from anyorder.bench.replays import Replay
     from anyorder.bench.suites import Prompt
 
-LONG = 1024  # tokens of a plain run from which on it is worth measuring what runs cost
 SUITE = "quick, parallelbench, or a file like Spec-Bench, HumanEval or GSM8K (docs: FILE#fenced, FILE#steps)"
 ROWS = (
     "rows, by comma: name or name:option=value, in a value + is a comma; 'mix(a+b)': a batch whose prompts "
@@ -41,7 +42,7 @@ def bench(
         str, typer.Option(help="0: the likeliest token; above: draws; T:SEED names their seed")
     ] = "0",
     out: Annotated[
-        str | None, typer.Option(help="folder for bench.json, .md and .png, or cost.json and .png")
+        str | None, typer.Option(help="folder for report.html, bench.json, .md, .png, or cost.json, .png")
     ] = None,
     cost: Annotated[bool, typer.Option("--cost", help="instead: what a run costs, measured anew")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout, tables on stderr")] = False,
@@ -73,11 +74,25 @@ def bench(
     said = report.report(measured, ready.spell)
     report.show(said, errors if as_json else Console())
     if folder is not None:
-        print("written: " + ", ".join(map(str, report.write(said, folder))), file=sys.stderr)
+        _written(report.write(said, folder, _replays(ready, measured, errors)))
     if as_json:
         print(json.dumps(said, ensure_ascii=False))
     if measured.stopped:
         raise typer.Exit(130)
+
+
+def _written(files: list[Path]) -> None:
+    print("written: " + ", ".join(map(str, files)), file=sys.stderr)
+
+
+def _replays(ready: Bench, measured: Measured, errors: Console) -> list[Replay]:
+    """What the page can replay; nothing if the user wants to stop."""
+    from anyorder.bench.replays import replays
+
+    if measured.stopped:
+        return []
+    with errors.status("recording what report.html replays"):
+        return replays(ready, measured)
 
 
 def _cost(plan: Plan, as_json: bool) -> None:
@@ -92,7 +107,7 @@ def _cost(plan: Plan, as_json: bool) -> None:
         said = costs.measured(plan)
     costs.show(said, errors if as_json else Console())
     if folder is not None:
-        print("written: " + ", ".join(map(str, costs.write(said, folder))), file=sys.stderr)
+        _written(costs.write(said, folder))
     if as_json:
         print(json.dumps(said, ensure_ascii=False))
 
@@ -104,8 +119,7 @@ def _ready(plan: Plan, rows: list[Entry], chosen: list[Prompt], errors: Console)
             from anyorder.bench.measure import prepare
 
             ready = prepare(plan, rows, chosen)
-        writes = ready.model.target is not ready.model.filler  # else no method asks what guesses cost
-        if writes and ready.model.cost is None and len(chosen) * plan.max_tokens >= LONG:
+        if ready.unpriced:
             with errors.status("measuring what runs cost, once for this machine"):
                 ready.model.measure()
         return ready

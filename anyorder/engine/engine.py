@@ -110,6 +110,11 @@ class Engine:
         with self._lock:
             return len(self._tickets) - len(self._queue), len(self._queue)
 
+    @property
+    def alive(self) -> bool:
+        """Whether its thread runs, and so requests can."""
+        return self._thread.is_alive()
+
     def close(self, cancel: bool = False) -> None:
         """Take no more requests and finish, or cancel, those that are there."""
         with self._lock:
