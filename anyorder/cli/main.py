@@ -6,6 +6,7 @@ Errors a user can cause end with one sentence on stderr and exit code 2, never w
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from typing import Any
 
@@ -13,7 +14,10 @@ COMMANDS = {
     "generate": "decode a prompt, text appearing as it becomes true",
     "correct": "a recogniser's N-best lists: choose the likeliest, or let the model correct them",
     "methods": "every decoding method: what it is, its paper, exact or not, its options",
+    "serve": "OpenAI-compatible endpoints and the playground, the method chosen by each request",
     "bench": "the plain loop and other methods side by side: speed, equality, tables, a plot",
+    "audit": "is a decoder exact? laws, texts decoded again, draws against their law; ties told from bugs",
+    "sweep": "the benchmark of many methods, models, suites and seeds, on a Ray cluster",
 }
 
 USAGE = "usage: anyorder COMMAND [OPTIONS]    (anyorder COMMAND --help says more)"
@@ -22,6 +26,7 @@ USAGE = "usage: anyorder COMMAND [OPTIONS]    (anyorder COMMAND --help says more
 def main(arguments: list[str] | None = None) -> None:
     """Run one command and exit."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    meet()
     if not arguments or arguments[0] in ("-h", "--help"):
         print(overview())
         sys.exit(0 if arguments else 2)
@@ -34,6 +39,19 @@ def main(arguments: list[str] | None = None) -> None:
     if name not in COMMANDS:
         fail(f"unknown command {name!r}; commands are {', '.join(COMMANDS)}; see: anyorder --help")
     run(name, rest)
+
+
+def meet() -> None:
+    """Meet the other processes where torchrun started several; all but the first only follow."""
+    if "WORLD_SIZE" not in os.environ:
+        return
+    from anyorder.errors import UserError
+    from anyorder.nets.parallel import begin
+
+    try:
+        begin()
+    except UserError as error:
+        fail(str(error))
 
 
 def overview() -> str:

@@ -22,6 +22,7 @@ from torch.nn import functional
 from anyorder.nets import fused
 from anyorder.nets.feed import Feed
 from anyorder.nets.graphs import Static, static, wanted
+from anyorder.nets.parallel import Sharded
 from anyorder.nets.pool import Store, mix
 from anyorder.nets.products import PACKED, Eighth, Plain, Product, Rows, nothing, product, rows
 from anyorder.nets.slots import WHOLE, Partial
@@ -202,7 +203,7 @@ class Lean:
         return said[: len(lines)].float(), hidden
 
 
-def lean(model: Any, precision: str) -> Lean | Stock | Static | None:
+def lean(model: Any, precision: str) -> Lean | Stock | Static | Sharded | None:
     """The fastest body for a loaded stock model that gives the stock model's answers.
 
     The model's weights move into a lean body one by one and are gone from the model. None: the two did not
@@ -219,14 +220,16 @@ def lean(model: Any, precision: str) -> Lean | Stock | Static | None:
     return body if apart < loose else None  # another net: 1 and more
 
 
-def plain(model: Any, precision: str) -> Stock | Static:
-    """The stock body. Raises ValueError for a precision that it does not have."""
+def plain(model: Any, precision: str) -> Stock | Static | Sharded:
+    """The stock body, on all ranks if the model is. Raises ValueError for a precision it does not have."""
     if precision in PACKED:
         raise ValueError(
             f"precision {precision} needs a model of the Llama shape, packed, on a CPU, whose answers it "
             f"keeps, and this is a {model.config.model_type} model on {model.device.type}; use fp32 or bf16"
         )
     stock = Stock(model)
+    if hasattr(model, "anyorder"):
+        return Sharded(stock)
     return static(stock) if wanted(stock) else stock
 
 

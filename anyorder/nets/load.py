@@ -55,7 +55,7 @@ def load(name: str, precision: str = "bf16", device: str = "cpu") -> tuple[Any, 
             model: Any = AutoModelForCausalLM.from_pretrained(source, dtype=PRECISIONS[precision])
             tokenizer = AutoTokenizer.from_pretrained(source)
     except Exception as error:  # transformers raises many kinds; all mean that this source is not a model
-        raise UserError(_unloadable(name, source, error)) from error
+        raise UserError(unloadable(name, source, error)) from error
     return model.to(device).eval(), tokenizer
 
 
@@ -206,7 +206,8 @@ def _shallow(module: Any) -> Any:
     return twin
 
 
-def _unloadable(name: str, source: str, error: Exception) -> str:
+def unloadable(name: str, source: str, error: Exception) -> str:
+    """The sentence for a source that is not a model."""
     if name == "smollm2" and source == SHORT[name]:
         return (
             "the embedded model is not installed and the hub cannot be reached; "

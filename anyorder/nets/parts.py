@@ -20,6 +20,7 @@ from anyorder.nets.feed import Feed
 from anyorder.nets.graphs import Static, static, wanted
 from anyorder.nets.lean import Lean
 from anyorder.nets.load import fewer_words
+from anyorder.nets.parallel import Sharded
 from anyorder.nets.slots import WHOLE
 from anyorder.nets.stock import Stock
 
@@ -58,7 +59,7 @@ def trimmed(body: Any, words: Sequence[int]) -> Any:
         return body
     stock = body.stock if isinstance(body, Static) else body
     keep = torch.tensor(sorted(set(words)), device=getattr(stock, "device", "cpu"))
-    if isinstance(body, Lean):
+    if isinstance(body, Lean | Sharded):
         return Trimmed(body.trimmed(keep), keep)
     short = Stock(fewer_words(stock.model, keep))
     return Trimmed(static(short) if wanted(short) else short, keep)
