@@ -226,6 +226,7 @@ class Stock:
         norm = next((n for name in NORMS if (n := getattr(inner, name, None)) is not None), None)
         return None if norm is None else partial(self._said, norm)
 
+    @torch.no_grad()
     def _said(self, norm: nn.Module, states: Tensor) -> Tensor:
         logits = self.model.get_output_embeddings()(norm(states))
         self._read = None

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+import anyorder
 from anyorder.card import Setting
 from anyorder.core.canvas import Canvas
 from anyorder.core.types import Answer, Lines, chain
@@ -139,3 +140,10 @@ def test_any_statistics_leave_the_text_as_it_is(seed, monkeypatch):
     monkeypatch.setattr(module, "Book", Random)
     assert run() == true
     assert len(drafts) > 2
+
+
+def test_stock_bodies_let_their_head_read_layers(tiny_model_folder):
+    """A head that kept gradients could not be read (an unpacked model in one process)."""
+    model = anyorder.load(str(tiny_model_folder), precision="fp32", packed=False)
+    texts = [model.generate("abab", method, max_tokens=12).token_ids for method in ("del", "greedy")]
+    assert texts[0] == texts[1]
