@@ -135,7 +135,7 @@ class Model:
         self.cost = known(self.target, name, precision)  # measured by `anyorder bench --cost`, or None
         quick = known(self.target, in_4_bits(name), precision) if companions.has_quick(self) else None
         self.costs: dict[str, Price] = {} if quick is None else {QUICK: quick}
-        self._others: MutableMapping[companions.Key, Net] = Recent(most=NETS)
+        self._others: MutableMapping[companions.Key, Net] = Recent(most=NETS, forget=self._leave)
 
     def measure(self) -> None:
         """Measure what runs of the target and of its copy in 4 bits cost, and keep it for this machine: some
@@ -346,6 +346,11 @@ class Model:
         if key not in self._others:
             self._others[key] = companions.made(self, name, options)
         return self._others[key]
+
+    def _leave(self, net: Any) -> None:
+        """The net's cells are no longer counted; requests that use it go on."""
+        if net in self.cache.holders:
+            self.cache.holders.remove(net)
 
     # running ---------------------------------------------------------------------------------------------
 

@@ -69,11 +69,22 @@ class Steps:
         record = {
             "step": self.count,
             "ms": round(1000 * (time.perf_counter() - self.start), 2),
+            "rows": len(canvas.rows),
             "asked": self.asks,
             "committed": [self._row(event, h) for h in live],
         }
+        if self.count == 0 and canvas.mask is not None and (given := self._given(event)):
+            record["given"] = given
         self.asks, self.laws, self.count = [], [], self.count + 1
         return record
+
+    def _given(self, event: Event) -> dict[str, list[Any]]:
+        """Fixed text between the holes: what the first row has that the first commit did not write."""
+        canvas, written = event.request.canvas, set((event.written.at or ((),))[0])
+        row = enumerate(canvas.rows[0])
+        fixed = [(i, t) for i, t in row if i >= canvas.prompt and t != canvas.mask and i not in written]
+        texts = [self._spelt(token) for _, token in fixed]
+        return {"at": [i - canvas.prompt for i, _ in fixed], "texts": texts} if fixed else {}
 
     def _row(self, event: Event, h: int) -> dict[str, Any]:
         """What one row got."""

@@ -48,3 +48,11 @@ def test_schemas_and_nets_of_other_requests_do_not_pile_up(monkeypatch: pytest.M
     assert len(model._others) <= 2
     schema = {"type": "object", "properties": {"a": {"type": "boolean"}}, "required": ["a"]}
     assert '"a"' in model.generate("JSON.", "early_exit", json_schema=schema, layer=5, max_tokens=12).text
+
+
+def test_what_goes_is_told() -> None:
+    gone: list[int] = []
+    held: Recent[str, int] = Recent({"a": 1, "b": 2}, most=2, forget=gone.append)
+    assert held["a"] == 1
+    held["c"] = 3
+    assert (list(held), gone, held.get("b", 0)) == (["a", "c"], [2], 0)

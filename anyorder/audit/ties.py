@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -85,7 +86,7 @@ def walk(net: Net, text: Sequence[int], start: int, width: int, branches: bool =
         done = len(canvas.rows[0])
         path = text[done : done + width - 1]
         guess = _with_siblings(path, net.vocab) if branches else chain(path)
-        answer = _answer(net, Ask(_logits, guess=(guess,)), canvas)
+        answer = asked(net, Ask(_logits, guess=(guess,)), canvas)
         lines.append(_logits(answer, Chance())[:: 2 if branches else 1])
         if done + len(path) == len(text):
             forget([net])
@@ -95,8 +96,8 @@ def walk(net: Net, text: Sequence[int], start: int, width: int, branches: bool =
         net.follow(canvas, step)
 
 
-def _answer(net: Net, ask: Ask, canvas: Canvas) -> Answer:
-    """What the net says, asked as often as it puts the ask off."""
+def asked(net: Net, ask: Ask, canvas: Canvas) -> Answer:
+    """What the net says, asked as often as it puts the ask off. Raises what it answers instead."""
     while (answer := net([(ask, canvas)])[0]) is None:
         pass
     if isinstance(answer, Exception):
@@ -161,19 +162,20 @@ class Judge:
         logits = walk(self.net, text, start, 1)[-1]
         if self.temperature == 0:
             return float((logits[a] - logits[b]).abs())
-        lead = self._lead(logits / self.temperature, len(text), a, b)
-        return lead * self.temperature
+        return lead(logits / self.temperature, len(text), a, b, Chance(self.seed)) * self.temperature
 
-    def _lead(self, logits: Tensor, position: int, a: int, b: int) -> float:
-        """How much the logit of the one that loses the draw must rise to win it, by bisection."""
-        duel = torch.full_like(logits, -torch.inf)
-        duel[[a, b]] = logits[[a, b]]
-        chance = Chance(self.seed)
-        loser = b if chance.pick(duel, 0, position) == a else a
-        low, high = 0.0, 128.0
-        for _ in range(32):
-            rise = (low + high) / 2
-            raised = duel.clone()
-            raised[loser] += rise
-            low, high = (low, rise) if chance.pick(raised, 0, position) == loser else (rise, high)
-        return high
+
+def lead(logits: Tensor, position: int, a: int, b: int, chance: Any) -> float:
+    """How much the logit of the one of two tokens that loses the draw must rise to win it, by bisection.
+
+    `logits` [V] are those the draw is made from; `chance` draws as `core.chance.Chance` does."""
+    duel = torch.full_like(logits, -torch.inf)
+    duel[[a, b]] = logits[[a, b]]
+    loser = b if chance.pick(duel, 0, position) == a else a
+    low, high = 0.0, 128.0
+    for _ in range(32):
+        rise = (low + high) / 2
+        raised = duel.clone()
+        raised[loser] += rise
+        low, high = (low, rise) if chance.pick(raised, 0, position) == loser else (rise, high)
+    return high

@@ -1,4 +1,4 @@
-"""What a benchmark says: one JSON object, tables for a terminal, a page of Markdown, a plot."""
+"""What a benchmark says: one JSON object, tables for a terminal, Markdown, plots, a page to look at."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from anyorder.bench.record import Measured
+    from anyorder.bench.replays import Replay
 
 HEAD = ("method", "tok/s", "speed-up", "tok/run", "runs", "roofline", "equal")  # and quality, if judged
 LEFT = (0, 6)  # columns of words
@@ -182,27 +183,37 @@ def _column(table: Table, i: int, name: str) -> None:
     table.add_column(name, justify="left" if i in LEFT else "right", **how)
 
 
+def tables(said: Mapping[str, Any]) -> list[tuple[str, list[list[str]], tuple[int, ...]]]:
+    """Every table of a written report: its title (the main one has none), lines with the head first, columns
+    of words."""
+    table = said["rows"]
+    if not table:
+        return []
+    more = []
+    by = categories(table)
+    if len(by) > 2 and len(by[0]) > 1:
+        more.append(("speed-up by category", by))
+    if len(judged := quality.table(table)) > 1:
+        more.append((quality.title(table), judged))
+    named = ((name, make(table)) for name, (make, _) in quality.TABLES.items())
+    more += [(name, lines) for name, lines in named if len(lines) > 1]
+    main = ("", [columns(table), *map(cells, table)], LEFT)
+    return [main, *((f"{name[0].upper()}{name[1:]}", lines, (0,)) for name, lines in more)]
+
+
 def markdown(said: Mapping[str, Any]) -> str:
     """The page bench.md."""
     lines = [f"# {said['model']}, {said['precision']}", "", setting(said) + ".", ""]
     lines += ["```", said["command"], "```", ""]
-    if said["rows"]:
-        lines += _grid([columns(said["rows"]), *map(cells, said["rows"])], left=LEFT)
-        by = categories(said["rows"])
-        if len(by) > 2 and len(by[0]) > 1:
-            lines += ["", "Speed-up by category:", "", *_grid(by)]
-        if len(judged := quality.table(said["rows"])) > 1:
-            text = quality.title(said["rows"])
-            lines += ["", f"{text[0].upper()}{text[1:]}:", "", *_grid(judged)]
-        for name, (make, _) in quality.TABLES.items():
-            if len(table := make(said["rows"])) > 1:
-                lines += ["", f"{name[0].upper()}{name[1:]}:", "", *_grid(table)]
+    for title, table, left in tables(said):
+        lines += ["", f"{title}:", ""] if title else []
+        lines += _grid(table, left)
     lines += [line for note in notes(said) for line in ("", note + ".")]
     lines += ["", f"Commit {said['commit'] or 'unknown'}, seed {said['seed']}, repeats {said['repeat']}.", ""]
     return "\n".join(lines)
 
 
-def _grid(table: Sequence[Sequence[str]], left: tuple[int, ...] = (0,)) -> list[str]:
+def _grid(table: Sequence[Sequence[str]], left: Sequence[int]) -> list[str]:
     rule = ["---" if i in left else "---:" for i in range(len(table[0]))]
     return [f"| {' | '.join(line)} |" for line in (table[0], rule, *table[1:])]
 
@@ -223,23 +234,32 @@ def check_folder(out: str) -> Path:
     return folder
 
 
-def write(said: Mapping[str, Any], folder: Path) -> list[Path]:
-    """bench.json, bench.md and bench.png, quality.png if texts were judged, forwards.png of ParallelBench; no
-    plots of nothing."""
+def write(said: Mapping[str, Any], folder: Path, runs: Sequence[Replay] = ()) -> list[Path]:
+    """bench.json, bench.md and bench.png, quality.png if texts were judged, forwards.png of ParallelBench,
+    and report.html with all of it and recorded `runs`; no plots and no page of nothing."""
     files = [folder / "bench.json", folder / "bench.md"]
     files[0].write_text(json.dumps(said, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     files[1].write_text(markdown(said), encoding="utf-8")
     if said["rows"]:
-        from anyorder.bench.plot import draw, draw_quality
+        from anyorder.bench.page import page
 
-        files.append(folder / "bench.png")
-        draw(said, files[-1])
-        if any("quality" in row and row["cells"] for row in said["rows"]):
-            files.append(folder / "quality.png")
-            draw_quality(said, files[-1])
-        if any("tokens_per_forward" in row for row in said["rows"]):
-            from anyorder.bench.parallelbench.plots import draw_policies
+        plots = _plots(said, folder)
+        files += [*plots, folder / "report.html"]
+        files[-1].write_text(page(said, plots, runs), encoding="utf-8")
+    return files
 
-            files.append(folder / "forwards.png")
-            draw_policies(said, files[-1])
+
+def _plots(said: Mapping[str, Any], folder: Path) -> list[Path]:
+    from anyorder.bench.plot import draw, draw_quality
+
+    files = [folder / "bench.png"]
+    draw(said, files[-1])
+    if any("quality" in row and row["cells"] for row in said["rows"]):
+        files.append(folder / "quality.png")
+        draw_quality(said, files[-1])
+    if any("tokens_per_forward" in row for row in said["rows"]):
+        from anyorder.bench.parallelbench.plots import draw_policies
+
+        files.append(folder / "forwards.png")
+        draw_policies(said, files[-1])
     return files

@@ -38,4 +38,8 @@ CARD = Card(
 
 
 def skip_layers(setting: Setting, skip: str, share: float, tokens: int, draw: str) -> Drafter:
+    if skip == "auto" and not setting.trusted:  # it is found by running the target, which others use now
+        raise ValueError(
+            "option skip is auto, which runs the model; a server takes blocks; write for example 10,11"
+        )
     return chained_drafts("skip", tokens, draw == "sampled" and not setting.greedy, CARD.name)

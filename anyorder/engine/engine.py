@@ -21,9 +21,9 @@ from anyorder.core.decode import Event, Request, Watch, decode
 from anyorder.engine.threads import give_up_workers
 from anyorder.errors import UserError
 
-
 Tell = Callable[[Event | None], None]
-"""Told of each event of a request, and of None at its end, in the engine's thread; it must be quick."""
+"""Told of each event of a request, and of None at its end, in the engine's thread (of the end of one that was
+cancelled while it waited, in the thread that cancels); it must be quick."""
 
 
 class Cancelled(Exception):
@@ -33,8 +33,9 @@ class Cancelled(Exception):
 class Ticket:
     """A submitted request. Iterating gives its events as they happen and raises what ended it early."""
 
-    def __init__(self, request: Request, tell: Tell | None = None):
-        self.request = request
+    def __init__(self, request: Request, tell: Tell | None = None, leave: Callable[[Ticket], None] = id):
+        """`leave` is called when the ticket is cancelled."""
+        self.request, self._leave = request, leave
         self.error: Exception | None = None
         self._events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
         self._tell = tell or self._events.put
@@ -49,6 +50,7 @@ class Ticket:
         if not self.over:
             self.error = self.error or Cancelled("cancelled")
             self.request.canvas.close()
+            self._leave(self)
 
     def wait(self, seconds: float | None = None) -> Request:
         """The finished request. Raises what ended it early, and TimeoutError."""
@@ -93,7 +95,7 @@ class Engine:
     def submit(self, request: Request, tell: Tell | None = None) -> Ticket:
         """Let a request join. With `tell` its events go there, in the engine's thread, instead of to who
         iterates the ticket. Raises UserError once the engine is closed."""
-        ticket = Ticket(request, tell)
+        ticket = Ticket(request, tell, self._waits_no_more)
         give_up_workers()
         with self._lock:
             if self._closing:
@@ -132,6 +134,16 @@ class Engine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close(cancel=kind is not None)
+
+    def _waits_no_more(self, ticket: Ticket) -> None:
+        """A cancelled request that waits for a place leaves at once."""
+        with self._lock:
+            waited = ticket.request in self._queue
+            if waited:
+                self._queue.remove(ticket.request)
+                del self._tickets[ticket.request]
+        if waited:
+            ticket._end()
 
     # in the engine's thread --------------------------------------------------------------------------------
 

@@ -221,7 +221,7 @@ def test_a_bench_judges_and_reports(ready, tmp_path, monkeypatch):
     assert "Quality: exact match, 2 prompts" in page
     assert page.count("50.0%") == 6  # three rows of two tables
     names = [file.name for file in report.write(said, tmp_path)]
-    assert names == ["bench.json", "bench.md", "bench.png", "quality.png"]
+    assert names == ["bench.json", "bench.md", "bench.png", "quality.png", "report.html"]
     assert (tmp_path / "quality.png").read_bytes().startswith(b"\x89PNG")
     assert json.loads((tmp_path / "bench.json").read_text())["rows"][1]["quality_of"] == EXACT
 
@@ -239,7 +239,7 @@ def test_the_tables_are_shown(ready):
 
 def test_texts_end_where_a_next_problem_would_begin(ready, model):
     bench = ready("jacobi", GSM, mark="#steps")
-    request = bench._request(bench.rows[0], 0, 6, {model.target: model.target})
+    request = bench.request(bench.rows[0], 0, 6)
     assert request.canvas.stop is not None
     assert request.canvas.rows[0] == model.encode(bench.prompts[0].text, chat=False)
 
@@ -266,8 +266,8 @@ def test_rows_may_be_shaped_on_their_own(ready):
     same = entries(Plan("jacobi:temperature=0.7,jacobi:temperature=0.8", temperature=0.7))
     assert [row.claim for row in same] == ["text", "text", None]
     bench = ready("sample:temperature=0.8:top_k=3,jacobi", GSM)
-    drawn = bench._request(bench.rows[1], 0, 6, {bench.model.target: bench.model.target})
-    plain = bench._request(bench.rows[0], 0, 6, {bench.model.target: bench.model.target})
+    drawn = bench.request(bench.rows[1], 0, 6)
+    plain = bench.request(bench.rows[0], 0, 6)
     assert drawn.shape != plain.shape
     assert bench.measure().finished == 1
 

@@ -229,3 +229,21 @@ def test_a_request_larger_than_the_pool_is_refused(tiny_model_folder) -> None:
     with pytest.raises(UserError, match=r"make 60 tokens, which need .* of cache"):
         model.request("hi", max_tokens=40)
     model.generate("hi", max_tokens=10)
+
+
+def test_who_is_cancelled_while_it_waits_leaves_its_place_at_once() -> None:
+    told: list[object] = []
+    target = net()
+    with Engine(most=1) as engine:
+        asked = [request(target, [i], 10_000, greedy()) for i in range(4)]
+        first = engine.submit(asked[0])
+        others = [engine.submit(one, told.append) for one in asked[1:]]
+        assert engine.load == (1, 3)
+        others[1].cancel()
+        assert engine.load == (1, 2)
+        assert told == [None]
+        assert others[1].over
+        with pytest.raises(Cancelled):
+            others[1].wait()
+        for ticket in (first, others[0], others[2]):
+            ticket.cancel()
