@@ -67,7 +67,6 @@ class Option:
             raise ValueError(f"option {self.name} is {value!r}; allowed is {self.allowed}")
         return made
 
-
     def reaches(self, value: Any) -> bool:
         """Whether the value names something of this machine."""
         begins = [word for word in self.within if word.endswith(":")]

@@ -19,8 +19,8 @@ from anyorder.bench.entries import Plan
 from anyorder.bench.suites import read_suite
 
 METHODS = (
-    "prompt_lookup,token_recycling,auto,lookahead,jacobi,merged,pooled,chained,suffix,template,sequoia,smartspec,"
-    "quantized,skip_layers,early_exit,confidence,del,dyspec,specdec_pp,lexical_draft"
+    "prompt_lookup,token_recycling,auto,lookahead,jacobi,merged,pooled,chained,suffix,template,sequoia,"
+    "smartspec,quantized,skip_layers,early_exit,confidence,del,dyspec,specdec_pp,lexical_draft"
 )
 PROMPTS = 50
 

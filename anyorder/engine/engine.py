@@ -33,7 +33,7 @@ class Cancelled(Exception):
 class Ticket:
     """A submitted request. Iterating gives its events as they happen and raises what ended it early."""
 
-    def __init__(self, request: Request, tell: Tell | None = None, leave: Callable[[Ticket], None] = id):
+    def __init__(self, request: Request, tell: Tell | None = None, leave: Callable[[Ticket], object] = id):
         """`leave` is called when the ticket is cancelled."""
         self.request, self._leave = request, leave
         self.error: Exception | None = None
