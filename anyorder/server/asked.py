@@ -110,7 +110,7 @@ def _options(given: dict[str, Any], model: Model, settings: Settings) -> dict[st
         if name == "template":
             _holes(str(value), param, settings)
         if isinstance(value, int) and abs(value) > LARGE:
-            raise Problem(400, f"{param} is {value:.3g}; allowed is up to {LARGE}; give less", param)
+            raise Problem(400, f"{param} is a number beyond {LARGE}; give less", param)
         if (size := len(value if isinstance(value, str) else json.dumps(value))) > settings.grammar:
             raise _long(param, size, settings)
     return given

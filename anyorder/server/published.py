@@ -14,6 +14,9 @@ from anyorder.card import Card, Option
 from anyorder.server.fields import ChatBody, CompletionBody, Decoding
 
 REF = "#/components/schemas/{model}"
+EVENT = {  # of a stream: `data` is a chunk as JSON, and of the last one [DONE]
+    "type": "object", "properties": {"data": {"type": "string"}}, "required": ["data"],
+}  # fmt: skip
 CODES = {
     400: "a field is unknown, wrong or impossible", 401: "the API key is missing or unknown",
     404: "the model is not here", 408: "the request, or its body, took too long", 413: "the body is too long",
@@ -198,12 +201,19 @@ def decoding(body: type[Decoding], kind: str) -> dict[str, Any]:
     """How a decoding route is described; its body is read by the route itself."""
     content = {
         "application/json": {"schema": {"$ref": REF.format(model=BODIES[kind].__name__)}},
-        "text/event-stream": {"schema": {"type": "string"}},
+        "text/event-stream": {"schema": EVENT},
     }
     told: dict[int, Any] = {code: {"model": Error, "description": said} for code, said in CODES.items()}
     told[200] = {"description": "the answer, or with `stream` its chunks", "content": content}
     taken = {"application/json": {"schema": {"$ref": REF.format(model=body.__name__)}}}
     return {"responses": told, "openapi_extra": {"requestBody": {"required": True, "content": taken}}}
+
+
+def _named(document: dict[str, Any]) -> None:
+    """Tell the names of methods."""
+    for body in ("ChatBody", "CompletionBody"):
+        fields = document["components"]["schemas"][body]["properties"]
+        fields["method"]["anyOf"][0]["enum"] = [*registry.cards()]
 
 
 def describe(app: FastAPI) -> None:
@@ -224,6 +234,7 @@ def describe(app: FastAPI) -> None:
                 for operation in route.values():
                     operation["responses"].pop("422", None)
             parts["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+            _named(told)
             app.openapi_schema = told
         return app.openapi_schema
 
