@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from anyorder.audit.ties import FACTOR
 from anyorder.audit.verdict import MOST_TV, UNCHECKED, Found, Greedy, Sampling, Verdict
-from anyorder.errors import UserError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -126,17 +124,6 @@ def markdown(verdicts: Sequence[Verdict], title: str, about: Mapping[str, Any], 
         if found := details(verdict):
             lines += ["", f"## {verdict.method}", "", *(f"- {line}" for line in found)]
     return "\n".join([*lines, ""])
-
-
-def check_folder(out: str) -> Path:
-    """The folder, made and found writable, before anything is looked at. Raises UserError."""
-    folder = Path(out).expanduser()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
-    except OSError as error:
-        raise UserError(f"--out {out} cannot be written ({error.strerror}); name one that can") from error
-    return folder
 
 
 def write(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from anyorder.bench import machine, quality
 from anyorder.bench.rows import Spell, rows
 from anyorder.errors import UserError
+from anyorder.folders import writable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -223,15 +223,9 @@ def _grid(table: Sequence[Sequence[str]], left: Sequence[int]) -> list[str]:
 
 def check_folder(out: str) -> Path:
     """The folder, made and found writable, before anything is measured. Raises UserError."""
-    folder = Path(out).expanduser()
     if importlib.util.find_spec("matplotlib") is None:
         raise UserError("--out needs matplotlib, which is not installed; pip install 'anyorder[bench]'")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
-    except OSError as error:
-        raise UserError(f"--out {out} cannot be written ({error.strerror}); name one that can") from error
-    return folder
+    return writable(out)
 
 
 def write(said: Mapping[str, Any], folder: Path, runs: Sequence[Replay] = ()) -> list[Path]:

@@ -58,9 +58,9 @@ def audit(
     """Laws on toy nets; texts of a real model decoded again one cell at a time, each divergence a tie of
     rounding or a bug; draws against their law. Exit code 1 if a method that claims to be exact is not. Ctrl-C
     keeps what was found. A key for an endpoint is taken from ANYORDER_API_KEY."""
-    from anyorder.audit import report
     from anyorder.bench.entries import Plan, drawing
     from anyorder.errors import UserError
+    from anyorder.folders import writable
 
     heat, seed = drawing(temperature)
     if plain and (not against or against == TRANSFORMERS):
@@ -70,7 +70,7 @@ def audit(
         prompts=prompts or (None if suite else FIRST), max_tokens=max_tokens, temperature=heat, seed=seed,
         out=out,
     )  # fmt: skip
-    folder = report.check_folder(out) if out else None
+    folder = writable(out) if out else None
     if against is None:
         found, stopped = _ours(methods, plan, laws)
     else:
