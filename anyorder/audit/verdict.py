@@ -39,7 +39,7 @@ class Found:
     emitted: Token  # the method's
     margin: float | None  # how far apart the two are, in logits; None: nothing to measure, as at an end
     noise: float | None  # how far rounding moves such a difference; None: not measured
-    verdict: str  # "tie" or "bug"
+    verdict: str  # "tie", "bug", or, of an endpoint that tells no logprobs, "unknown"
 
 
 @dataclass(frozen=True)
