@@ -1,7 +1,7 @@
 """Asking an OpenAI-compatible endpoint, and saying in one sentence why it did not answer.
 
-The plain HTTP of `/v1/completions` and `/v1/chat/completions`: httpx comes with transformers' hub client, so
-a referee needs no further package. A busy endpoint (429, 503) is asked again, later each time.
+The plain HTTP of `/v1/completions` and `/v1/chat/completions`. A busy endpoint (429, 503) is asked again, later
+each time.
 """
 
 from __future__ import annotations
@@ -52,8 +52,12 @@ class Endpoint:
     logprobs: int | None = None  # how many it shows; None: not known yet
 
     def __post_init__(self) -> None:
-        import httpx
-
+        try:
+            import httpx
+        except ImportError:
+            raise UserError(
+                "asking an endpoint needs httpx, which is not installed; pip install 'anyorder[audit]'"
+            ) from None
         parts = urlsplit(self.url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise UserError(

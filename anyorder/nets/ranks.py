@@ -228,13 +228,14 @@ def follow(line: Connection, do: Deed) -> int:
 def _hear(line: Connection, words: queue.SimpleQueue[Any]) -> None:
     """Rank 0's words as they come; at their end the process ends, even if it waits in a collective."""
     word: Any = ""
+    grace = GRACE
     while word not in (END, None):
         try:
             word = pickle.loads(line.recv_bytes())
         except (EOFError, OSError):
             word = None
         words.put(word)
-    time.sleep(GRACE)
+    time.sleep(grace)
     os._exit(0 if word == END else 1)
 
 

@@ -53,7 +53,7 @@ def test_no_broken_claim_is_exit_code_0_and_the_json_has_the_contract(capsys, ca
     assert "no claim is broken" in err
     written = json.loads((out / "audit.json").read_text())
     assert written["rows"] == rows
-    assert written["command"].startswith("anyorder ")
+    assert written["command"].startswith("anyorder")
     page = (out / "audit.md").read_text()
     assert "| prompt_lookup | exact |" in page
     assert "| beam | nothing |" in page

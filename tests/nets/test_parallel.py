@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -346,7 +347,7 @@ class Line:
 
     def recv_bytes(self) -> bytes:
         if not self.words:
-            time.sleep(60)
+            threading.Event().wait()  # for ever: nothing more is said
         return ranks.pickle.dumps(self.words.pop(0))
 
     def send_bytes(self, said: bytes) -> None:
