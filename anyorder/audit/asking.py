@@ -1,7 +1,7 @@
 """Asking an OpenAI-compatible endpoint, and saying in one sentence why it did not answer.
 
-The plain HTTP of `/v1/completions` and `/v1/chat/completions`. A busy endpoint (429, 503) is asked again, later
-each time.
+The plain HTTP of `/v1/completions` and `/v1/chat/completions`. A busy endpoint (429, 503) is asked again,
+later each time.
 """
 
 from __future__ import annotations
