@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import random
+import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
 import anyorder
-from anyorder.testing.clients import HOST, body, path, served, text_of
+from anyorder.audit.ties import forget
+from anyorder.testing.clients import body, path, served
 
+QUIET = 0.2  # seconds between two, for the threads of the one to go to sleep
 SLOWER, FIRST = 0.05, 1.2  # share of tokens per second; times of one prefill
 WORDS = (
     "river", "winter", "bread", "lamp", "garden", "window", "letter", "train", "market", "shadow", "engine",
@@ -35,14 +38,15 @@ def overhead(
     max_tokens: int, repeats: int,
 ) -> dict[str, Any]:  # fmt: skip
     loaded, rows = anyorder.load(model, precision=precision), []
-    with served(model, "--precision", precision, *serve) as there:
-        link = http.client.HTTPConnection(HOST, there.port, timeout=600)
+    with served(model, "--precision", precision, *serve) as there, Reader(there.port) as reader:
         for length in map(int, lengths.split(",")):
             for method in methods.split(","):
-                asked = {"method": method, "max_tokens": max_tokens, "temperature": 0.0}
-                prompts = [prompt(loaded, length, random.Random(f"{seed} {i}")) for i in range(repeats + 1)]
+                asked = {"method": method, "max_tokens": max_tokens, "temperature": 0.0, "chat": False}
+                prompts = [
+                    prompt(loaded, length, random.Random(f"{seed} {method} {i}")) for i in range(repeats + 1)
+                ]
                 rows.append(
-                    {"method": method, "prompt_tokens": length, **pairs(loaded, link, asked, prompts)}
+                    {"method": method, "prompt_tokens": length, **pairs(loaded, reader, asked, prompts)}
                 )
                 print(
                     "{method:<16} {prompt_tokens:>5} prompt tokens: {overhead:+.1%} time a token, first text "
@@ -54,7 +58,7 @@ def overhead(
 
 
 def pairs(
-    loaded: anyorder.Model, link: http.client.HTTPConnection, asked: Mapping[str, Any], prompts: list[str]
+    loaded: anyorder.Model, reader: Reader, asked: Mapping[str, Any], prompts: list[str]
 ) -> dict[str, Any]:
     """Each prompt in process, its prefill in process and through the server, in turns; medians of ratios."""
     slower, first, prefills, unequal = [], [], [], 0
@@ -63,10 +67,13 @@ def pairs(
         ways = {
             "alone": lambda ask=ask: alone(loaded, ask),
             "prefill": lambda ask=ask: alone(loaded, {**ask, "max_tokens": 1}),
-            "served": lambda ask=ask: over_http(link, ask),
+            "served": lambda ask=ask: over_http(reader, ask),
         }
         order = list(ways)[i % 3 :] + list(ways)[: i % 3]
-        took = {name: ways[name]() for name in order}
+        took = {}
+        for name in order:
+            time.sleep(QUIET)
+            took[name] = ways[name]()
         if i == 0:  # compiles, opens the connection, fills what is kept between requests
             continue
         unequal += took["alone"].text != took["served"].text
@@ -82,14 +89,16 @@ def pairs(
 
 
 def prompt(loaded: anyorder.Model, length: int, draw: random.Random) -> str:
-    """A text that makes about `length` tokens; the same for the same draws."""
+    """A text of about `length` tokens, the same for the same draws, that begins like no other."""
     words = [draw.choice(WORDS) for _ in range(length)]
     cut = loaded.tokenizer(" ".join(words), add_special_tokens=False)["input_ids"][:length]
-    return f"Tell a long story about {loaded.tokenizer.decode(cut)}"
+    return f"{loaded.tokenizer.decode(cut)}. Once upon a time"
 
 
 def alone(loaded: anyorder.Model, ask: Mapping[str, Any]) -> Timed:
-    """In this process, as `anyorder generate` does it. Raises RuntimeError if nothing was written."""
+    """In this process, as `anyorder generate` does it, the prompt read anew. Raises RuntimeError if nothing
+    was written."""
+    forget([loaded.target])
     start, first, pieces = time.perf_counter(), 0.0, []
     for piece in loaded.stream(**ask):
         first = first or time.perf_counter() - start
@@ -100,21 +109,34 @@ def alone(loaded: anyorder.Model, ask: Mapping[str, Any]) -> Timed:
     return Timed("".join(pieces), len(pieces[-1].request.canvas.generated(0)), first, seconds)
 
 
-def over_http(link: http.client.HTTPConnection, ask: Mapping[str, Any]) -> Timed:
-    """Through the server, streamed. Raises RuntimeError for any other answer."""
-    sent, headers = json.dumps(body(ask, stream=True)).encode(), {"content-type": "application/json"}
-    start, first, text, chunks = time.perf_counter(), 0.0, "", 0
-    link.request("POST", path(ask), sent, headers)
-    answer = link.getresponse()
-    if answer.status != 200:
-        raise RuntimeError(f"the server answered {answer.status}: {answer.read().decode()}")
-    while (line := answer.readline()) and line.strip() != b"data: [DONE]":
-        if not line.startswith(b"data:"):
-            continue
-        chunk = json.loads(line[5:])
-        new = "".join(text_of(choice) for choice in chunk["choices"])
-        first = first or (time.perf_counter() - start if new else 0.0)
-        text, chunks = text + new, chunks + bool(new)
-    seconds = time.perf_counter() - start
-    answer.read()
-    return Timed(text, chunks, first, seconds)
+def over_http(reader: Reader, ask: Mapping[str, Any]) -> Timed:
+    """Through the server, streamed, to a client in a process of its own."""
+    found = reader.asks(path(ask), body(ask, stream=True))
+    return Timed(found["text"], found["chunks"], found["first"], found["seconds"])
+
+
+class Reader:
+    """A client in a process of its own, as users have; this one, with its model and threads, would be in the
+    server's way."""
+
+    def __init__(self, port: int):
+        command = [sys.executable, str(Path(__file__).with_name("serving_reader.py"))]
+        self.port = port
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def asks(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Raises RuntimeError if the client ended."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(json.dumps({"port": self.port, "path": path, "body": body}) + "\n")
+        self.process.stdin.flush()
+        if not (line := self.process.stdout.readline()):
+            raise RuntimeError("the client ended; what it said is above")
+        return json.loads(line)
+
+    def __enter__(self) -> Reader:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.process.kill()
+        self.process.wait()

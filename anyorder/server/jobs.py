@@ -165,6 +165,7 @@ class Job:
         self.lines = [Line(self, i, one) for i, one in enumerate(wanted)]
         self.news: deque[tuple[Line, News | None]] = deque()
         self.fresh = asyncio.Event()
+        self.resting = False  # news may wait for its next look
         self.problem: Problem | None = None
         self.gone = False
         self.begun = time.perf_counter()
@@ -174,8 +175,9 @@ class Job:
 
     def hear(self, line: Line, news: News | None) -> None:
         """From the engine's thread."""
-        self.news.append((line, news))
-        self.desk.wake(self)
+        self.news.append((line, news))  # before the look at `resting`, so that its end sees it
+        if not self.resting:
+            self.desk.wake(self)
 
     def fail(self, problem: Problem) -> None:
         """End the job; who waits for it gets the problem."""
@@ -189,6 +191,17 @@ class Job:
         for line in self.lines:
             if line.ticket is not None:
                 line.ticket.cancel()
+
+    async def rest(self, seconds: float) -> None:
+        """Let news gather for so long, or until a text ends: each look at them takes from the engine's time."""
+        self.fresh.clear()
+        if self.problem is not None or any(news is None for _, news in self.news):
+            return
+        self.resting = True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self.fresh.wait()
+        self.resting = False
 
     async def hears(self, seconds: float | None = None) -> list[tuple[Line, News | None]]:
         """What happened since the last call, at least one thing; [] after so many seconds of silence. None

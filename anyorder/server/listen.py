@@ -10,6 +10,7 @@ import json
 import math
 import signal
 import socket
+import sys
 from http import HTTPStatus
 from importlib.util import find_spec
 from typing import Any
@@ -21,6 +22,9 @@ from anyorder.errors import UserError
 from anyorder.server.problems import Problem
 from anyorder.server.settings import Settings
 
+SWITCH = (
+    5e-4  # seconds until Python lets another thread go on: what is ready is sent while the next run begins
+)
 HEADERS = 1 << 16  # bytes of a request's headers
 
 
@@ -149,6 +153,7 @@ class Listener(uvicorn.Server):
 
 def serve(app: FastAPI, listening: socket.socket) -> None:
     """Serve until SIGTERM or SIGINT, and finish what runs."""
+    sys.setswitchinterval(SWITCH)
     for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises them again when it is done
         signal.signal(number, lambda *_: None)
     Listener(app).run([listening])

@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from typing import Any
 
 from anyorder import registry
 from anyorder.api import Model, Result
+from anyorder.deltas import Delta
 from anyorder.server.jobs import Job, Line, News
 from anyorder.server.laws import Chance
 from anyorder.server.problems import Problem
 from anyorder.trace import header
 
+PACE = 0.025  # seconds between two looks at what became true, but for the first and the last
 SILENCE = 15.0  # seconds after which a stream says that it is alive
 PING, DONE = b": still here\n\n", b"data: [DONE]\n\n"
 
@@ -127,6 +129,25 @@ def _best(line: Line) -> int:
     return max(range(len(score)), key=lambda h: score[h])
 
 
+def together(heard: Sequence[tuple[Line, News | None]]) -> Iterator[tuple[Line, News | None]]:
+    """News of one text that follow each other as one, where they add nothing but text."""
+    held: tuple[Line, News] | None = None
+    for line, news in heard:
+        plain = news is not None and news.step is None and not news.delta.cells
+        if held is not None and plain and held[0] is line:
+            assert news is not None
+            text = Delta(held[1].delta.text + news.delta.text)
+            held = line, News(text, [*held[1].chances, *news.chances], None)
+            continue
+        if held is not None:
+            yield held
+        held = (line, news) if plain and news is not None else None
+        if held is None:
+            yield line, news
+    if held is not None:
+        yield held
+
+
 class Stream:
     """A job's events as chunks."""
 
@@ -142,13 +163,16 @@ class Stream:
     async def chunks(self) -> AsyncGenerator[bytes]:
         """The body, from the first event on. Problems that come later are an event. Raises Problem if there
         is one before the first event."""
+        steps = any(line.wanted.steps for line in self.job.lines)
         try:
             while len(self.results) < len(self.job.lines):
+                if self.begun and not steps:
+                    await self.job.rest(PACE)
                 heard = await self.job.hears(SILENCE if self.begun else None)
                 if not heard and self.begun:
                     yield PING
                 try:
-                    made = "".join([self._chunk(line, news) for line, news in heard])
+                    made = "".join([self._chunk(line, news) for line, news in together(heard)])
                 except Problem as problem:
                     self.job.fail(problem)
                     raise
