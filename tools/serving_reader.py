@@ -1,7 +1,7 @@
 """A client in a process of its own, small as clients are: `tools/serving.py overhead` tells it what to ask.
 
-Reads one JSON line for each request, {"port", "path", "body"}, and writes one with the text, in how many chunks
-it came, and seconds until the first of them and until the end.
+Reads one JSON line for each request, {"port", "path", "body"}, and writes one with the text, in how many
+chunks it came, and seconds until the first of them and until the end.
 """
 
 from __future__ import annotations

@@ -193,7 +193,7 @@ class Job:
                 line.ticket.cancel()
 
     async def rest(self, seconds: float) -> None:
-        """Let news gather for so long, or until a text ends: each look at them takes from the engine's time."""
+        """Let news gather for so long, or until a text ends: each look takes from the engine's time."""
         self.fresh.clear()
         if self.problem is not None or any(news is None for _, news in self.news):
             return
