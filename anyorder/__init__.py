@@ -18,11 +18,6 @@ __all__ = ["Engine", "Model", "Result", "__version__", "for_transformers", "load
 if threads := os.environ.get("OMP_NUM_THREADS", "").split(",")[0]:
     os.environ.setdefault("NUMBA_NUM_THREADS", threads)
 
-# torch keeps what it compiled for every number of cells that was ever run, a thousand kinds of it: hundreds
-# of megabytes where the numbers keep changing, as a server's do
-for capacity in ("LRU_CACHE_CAPACITY", "ONEDNN_PRIMITIVE_CACHE_CAPACITY"):
-    os.environ.setdefault(capacity, "256")
-
 
 def __getattr__(name: str) -> Any:
     """Import on first use, so that `import anyorder` and the command's help do not import torch."""
