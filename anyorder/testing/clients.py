@@ -143,7 +143,7 @@ class Outcome:
 async def tried(
     client: httpx.AsyncClient, ask: Mapping[str, Any], *, stream: bool, leave: int | None = None
 ) -> Outcome:
-    """Ask until there is a place. `leave`: a streaming client goes away after so many events, another one
+    """Ask until there is a place. `leave`: a streaming client goes away after so many tokens or so, another one
     after so many hundredths of a second."""
     outcome = Outcome(ask)
     for attempt in range(TRIES):
@@ -184,7 +184,7 @@ async def _streamed(client: httpx.AsyncClient, outcome: Outcome, leave: int | No
             return
         async for event in events(answer):
             seen += 1
-            if leave is not None and seen > leave:
+            if leave is not None and seen > leave // 8:  # an event has several tokens
                 outcome.cancelled = True
                 return
             if "error" in event:

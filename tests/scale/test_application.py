@@ -122,7 +122,7 @@ def test_both_replicas_stream_the_texts_that_the_library_gives(client: Any, mode
     for seed, (text, _, pieces) in zip(seeds, answers, strict=True):
         how: dict[str, Any] = {"max_tokens": 40, "temperature": 0.8, "seed": seed, "chat": False}
         assert text == model.generate(PROMPT, "prompt_lookup", **how).text
-        assert pieces > 3
+        assert pieces > 1
     assert len({text for text, _, _ in answers}) > 12
     assert len({replica for _, replica, _ in answers}) == 2
 

@@ -107,9 +107,8 @@ def test_the_texts_of_n_have_seeds_that_follow_each_other(tiny_server, tiny) -> 
     told = tiny.completions.create(**ask)
     assert [c.text for c in told.choices] == wanted
     assert len(set(wanted)) == 3
-    assert told.usage.completion_tokens == sum(
-        b["tokens_per_run"] * b["runs"] for b in told.anyorder["choices"]
-    )
+    counted = sum(b["tokens_per_run"] * b["runs"] for b in told.anyorder["choices"])
+    assert round(counted, 1) == told.usage.completion_tokens  # tokens per run have three decimals
     texts = ["", "", ""]
     for chunk in tiny.completions.create(**ask, stream=True):
         texts[chunk.choices[0].index] += chunk.choices[0].text
