@@ -143,8 +143,8 @@ class Outcome:
 async def tried(
     client: httpx.AsyncClient, ask: Mapping[str, Any], *, stream: bool, leave: int | None = None
 ) -> Outcome:
-    """Ask until there is a place. `leave`: a streaming client goes away after about so many tokens, another one
-    after so many hundredths of a second."""
+    """Ask until there is a place. `leave`: a streaming client goes away after about so many tokens, another
+    one after so many hundredths of a second."""
     outcome = Outcome(ask)
     for attempt in range(TRIES):
         start = time.perf_counter()
