@@ -409,7 +409,7 @@ class Model:
         """The outcome of a finished request."""
         canvas = request.canvas
         method = self.chosen(method, None)
-        order = sorted(range(len(canvas.rows)), key=lambda h: -canvas.score[h])
+        order = ranked(canvas)
         texts = [self.spell(canvas, h) for h in order]
         best = order[0]
         return Result(
@@ -424,6 +424,11 @@ class Model:
         if canvas.ended[row] == "stop" and canvas.stop is not None:
             text = canvas.stop.cut(text)  # type: ignore[attr-defined]
         return text
+
+
+def ranked(canvas: Canvas) -> list[int]:
+    """The rows, best first."""
+    return sorted(range(len(canvas.rows)), key=lambda h: -canvas.score[h])
 
 
 class Disagrees(Exception):

@@ -45,21 +45,22 @@ class Deltas:
         self.speller = Speller(tokenizer, stop)
         self.certain = certain
         self.shown = 0  # characters of the text that were given
-        self.read = 0  # tokens of the first row that were spelt
+        self.read = 0  # cells of the first row that were spelt
 
     def add(self, event: Event) -> Delta:
         """What the commit adds."""
         canvas = self.canvas
         if event.written.at is None:
             self.certain &= event.commit.parents is None and len(canvas.rows) == 1
-            return Delta(self._spelt(canvas.generated()))
+            return Delta(self._spelt(event.written.token[0]))
         at, token = event.written.at[0], event.written.token[0]
         one = self.tokenizer.decode
         texts = [None if t == canvas.mask else one([t], skip_special_tokens=True) for t in token]
         cells = tuple(i - canvas.prompt for i in at)
         row = canvas.generated()
         sure = row[: row.index(canvas.mask)] if canvas.mask in row else row
-        return Delta(self._spelt(sure), cells, tuple(texts))
+        new, self.read = sure[self.read :], len(sure)
+        return Delta(self._spelt(new), cells, tuple(texts))
 
     def end(self, text: str) -> str:
         """The rest of the finished text."""
@@ -70,7 +71,6 @@ class Deltas:
     def _spelt(self, tokens: Sequence[int]) -> str:
         if not self.certain:
             return ""
-        new = self.speller.add(tokens[self.read :])
-        self.read = len(tokens)
+        new = self.speller.add(tokens)
         self.shown += len(new)
         return new

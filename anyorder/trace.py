@@ -17,7 +17,7 @@ from typing import Any
 from anyorder import registry
 from anyorder.card import Card
 from anyorder.core.decode import Event, Request
-from anyorder.core.types import Answer, Ask, Lines
+from anyorder.core.types import Answer, Ask, Lines, Tree
 from anyorder.errors import UserError
 from anyorder.text import Speller
 
@@ -98,7 +98,7 @@ class Steps:
             at = list(written.at[h])
             cells = [i - canvas.prompt for i in at]
             texts = [None if token == canvas.mask else self._spelt(token) for token in tokens]
-        path = [] if lines is None or lines.cells is not None else _path(lines, tokens)
+        path = [] if lines is None or lines.cells is not None else walked(lines.tree, tokens)
         return {
             "row": h, "parent": source, "token": tokens, "texts": texts,
             "probability": _along(lines, laws, tokens, path, at), "accepted": path,
@@ -127,11 +127,11 @@ def _twin(speller: Speller) -> Speller:
     return twin
 
 
-def _path(lines: Lines, tokens: Sequence[int]) -> list[int]:
+def walked(tree: Tree, tokens: Sequence[int]) -> list[int]:
     """The nodes of the tree that the tokens walk along, as far as they do."""
-    children, node, path = lines.tree.children(), -1, []
+    children, node, path = tree.children(), -1, []
     for token in tokens:
-        node = next((i for i in children.get(node, ()) if lines.tree.token[i] == token), -2)
+        node = next((i for i in children.get(node, ()) if tree.token[i] == token), -2)
         if node == -2:
             break
         path.append(node)

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from anyorder.core.canvas import Canvas
 from anyorder.core.decode import Event
-from anyorder.core.types import Answer, Ask, Lines, Tree
+from anyorder.core.types import Answer, Ask, Lines
+from anyorder.trace import walked
 
 NEVER = -9999.0  # JSON has no infinity
 
@@ -74,7 +75,8 @@ class Laws:
         if lines.cells is not None:
             line = {cell: law for x, there in mine for cell, law in zip(x.cells or (), there)}
             return [line.get(place) for place in places]
-        return [None if node is None else laws[node + 1] for node in walked(lines.tree, tokens)]
+        said = [laws[node + 1] for node in [-1, *walked(lines.tree, tokens)][: len(tokens)]]
+        return [*said, *[None] * (len(tokens) - len(said))]
 
     def _chance(self, token: int, law: Tensor | None) -> Chance:
         if law is None:
@@ -91,14 +93,3 @@ class Laws:
 
 def finite(x: float) -> float:
     return x if x > NEVER else NEVER  # not a number is NEVER, too
-
-
-def walked(tree: Tree, tokens: Any) -> list[int | None]:
-    """For each token the node before it, on the way that the tokens take through the tree; None beyond it."""
-    children, node = tree.children(), -1
-    nodes: list[int | None] = []
-    for token in tokens:
-        nodes.append(node)
-        if node is not None:
-            node = next((i for i in children.get(node, ()) if tree.token[i] == token), None)  # type: ignore
-    return nodes

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Iterator, Sequence
 from typing import Any
 
 from anyorder import registry
-from anyorder.api import Model, Result
+from anyorder.api import Model, Result, ranked
 from anyorder.deltas import Delta
 from anyorder.server.jobs import Job, Line, News
 from anyorder.server.laws import Chance
@@ -123,10 +123,9 @@ def whole(form: Form, job: Job, model: Model) -> dict[str, Any]:
 
 
 def _best(line: Line) -> int:
-    """The row that is the answer, as `Model.result` takes it."""
+    """The row that is the answer."""
     assert line.request is not None
-    score = line.request.canvas.score
-    return max(range(len(score)), key=lambda h: score[h])
+    return ranked(line.request.canvas)[0]
 
 
 def together(heard: Sequence[tuple[Line, News | None]]) -> Iterator[tuple[Line, News | None]]:
