@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
@@ -21,6 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from anyorder import jsonl
 from anyorder.errors import UserError
 from anyorder.folders import cache_folder
 
@@ -163,12 +163,7 @@ def texts_of(path: Path) -> Iterator[str]:
 
 
 def _text(line: str, where: str) -> str:
-    try:
-        entry = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise UserError(
-            f"{where} is not JSON ({error.msg}); a line is one JSON object; correct it"
-        ) from error
+    entry = jsonl.entry(line, where)
     fields = [entry[name] for name in FIELDS if name in entry] if isinstance(entry, dict) else []
     said = [turn for field in fields for turn in (field if isinstance(field, list) else [field])]
     texts = [text for text in said if isinstance(text, str)]

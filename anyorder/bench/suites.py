@@ -14,12 +14,12 @@ asks the lists in words on canvases 8 times as long.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from anyorder import jsonl
 from anyorder.bench import parallelbench
 from anyorder.errors import UserError
 
@@ -154,12 +154,7 @@ def _lines(path: Path, name: str) -> list[str]:
 
 
 def _entry(line: str, number: int, name: str) -> Mapping[str, Any]:
-    try:
-        entry = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise UserError(
-            f"line {number} of suite {name} is not JSON ({error.msg}); a line is one JSON object; correct it"
-        ) from error
+    entry = jsonl.entry(line, f"line {number} of suite {name}")
     if not isinstance(entry, dict):
         kind = type(entry).__name__
         raise UserError(f"line {number} of suite {name} is a {kind}; a line is one JSON object; correct it")

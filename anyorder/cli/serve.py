@@ -15,7 +15,6 @@ import typer
 from anyorder.cli.start import quick_start
 
 KEYS = "ANYORDER_API_KEYS"
-COMPILED = ("LRU_CACHE_CAPACITY", "ONEDNN_PRIMITIVE_CACHE_CAPACITY")  # of torch, read when it is imported
 NEEDED = ("fastapi", "uvicorn", "prometheus_client")
 
 
@@ -49,8 +48,6 @@ def serve(
     settings = Settings(most, queue, timeout, max_tokens, grace=grace, keys=keys)
     listening = bound(host, port)  # before seconds go into loading a model
     warned(host, keys)
-    for name in COMPILED:  # it keeps what it compiled for each number of cells, and a server's keep changing
-        os.environ.setdefault(name, "64")
     with quick_start():
         from anyorder.api import load
         from anyorder.server import create_app

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from anyorder import jsonl
 from anyorder.errors import UserError
 
 EXAMPLE = Path(__file__).with_name("example.jsonl")  # made by us (`noise.py`); no recogniser wrote it
@@ -118,12 +119,7 @@ def _lines(text: str, path: str) -> Iterator[tuple[int, str, Any]]:
     for place, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             where = f"line {place} of {path}"
-            try:
-                yield place, where, json.loads(line)
-            except json.JSONDecodeError as error:
-                raise UserError(
-                    f"{where} is not JSON ({error.msg}); a line is one JSON object; correct it"
-                ) from error
+            yield place, where, jsonl.entry(line, where)
 
 
 def _list(entry: Any, place: int, where: str) -> NBest:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from anyorder import jsonl
 from anyorder.api import Model
 from anyorder.bench.suites import QUICK
 from anyorder.errors import UserError
@@ -83,12 +84,7 @@ def prompts(name: str) -> list[str]:
 
 
 def _prompt(line: str, where: str) -> str:
-    try:
-        entry = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise UserError(
-            f"{where} is not JSON ({error.msg}); a line is one JSON object; correct it"
-        ) from error
+    entry = jsonl.entry(line, where)
     found = next((entry[f] for f in FIELDS if f in entry), None) if isinstance(entry, dict) else None
     if isinstance(found, list):
         found = found[0] if found else None

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from anyorder.server.settings import Settings
@@ -14,6 +15,11 @@ if TYPE_CHECKING:
     from anyorder.server.app import create_app
 
 __all__ = ["Settings", "create_app"]
+
+# torch reads these when it is imported: it keeps what it compiled for each number of cells, with its scratch,
+# a thousand kinds of it, and a server's numbers keep changing
+for capacity in ("LRU_CACHE_CAPACITY", "ONEDNN_PRIMITIVE_CACHE_CAPACITY"):
+    os.environ.setdefault(capacity, "64")
 
 
 def __getattr__(name: str) -> Any:
