@@ -39,7 +39,7 @@ from anyorder.nets.two_way import TwoWay
 from anyorder.quick import NET as QUICK
 from anyorder.recent import Recent
 from anyorder.shapers import Sampling, compose
-from anyorder.text import stop_rule, unknown_words
+from anyorder.text import Prompt, stop_rule, templated, turns, unknown_words, written
 
 KEPT = 512  # things that drafters and constraints keep between requests
 NETS = 32  # nets besides the target
@@ -161,7 +161,7 @@ class Model:
 
     def request(
         self,
-        prompt: str | Sequence[int],
+        prompt: Prompt,
         method: str = "auto",
         *,
         max_tokens: int | None = None,
@@ -174,12 +174,13 @@ class Model:
     ) -> Request:
         """A request ready for `decode`.
 
-        `prompt`: text, put into the model's chat template if it has one and `chat` is true; or token ids,
-        taken as they are. `max_tokens`: 128, or the model's own number of cells. `options`: shaping (top_k,
-        top_p, min_p, repetition_penalty, presence_penalty, frequency_penalty, logit_bias, banned),
-        constraints (json_schema, which may be a dict, grammar, regex, choices, keywords, min_tokens, rhyme,
-        constraint), of any-order canvases (block, template), and the method's own. `trusted`: options may
-        name files, models and code of this machine. Raises UserError.
+        `prompt`: text, put into the model's chat template if it has one and `chat` is true; messages of a
+        chat, [{"role": "user", "content": ...}, ...], put into it always, or lines of text if there is none;
+        or token ids, taken as they are. `max_tokens`: 128, or the model's own number of cells. `options`:
+        shaping (top_k, top_p, min_p, repetition_penalty, presence_penalty, frequency_penalty, logit_bias,
+        banned), constraints (json_schema, which may be a dict, grammar, regex, choices, keywords, min_tokens,
+        rhyme, constraint), of any-order canvases (block, template), and the method's own. `trusted`: options
+        may name files, models and code of this machine. Raises UserError.
         """
         if temperature is not None:
             options["temperature"] = temperature
@@ -233,7 +234,7 @@ class Model:
             return "sample" if temperature else "greedy"
         return method
 
-    def _setting(self, greedy: bool, prompt: str | Sequence[int]) -> Setting:
+    def _setting(self, greedy: bool, prompt: Prompt) -> Setting:
         return Setting(
             greedy=greedy, vocab=self.target.vocab, context=self.target.context,
             layers=self.module.config.num_hidden_layers, eos=self.eos,
@@ -241,7 +242,7 @@ class Model:
             costs=self.costs, load=lambda: self.target.load,
             encode=lambda text: list(self.tokenizer(text, add_special_tokens=False)["input_ids"]),
             spell=lambda tokens: self.tokenizer.decode(tokens, skip_special_tokens=True),
-            spelling=self.spelling, prompt=prompt if isinstance(prompt, str) else None,
+            spelling=self.spelling, prompt=written(prompt),
             attention=self.adapter.attention if self.adapter else "",
         )  # fmt: skip
 
@@ -316,18 +317,21 @@ class Model:
             return tuple(found)
         return () if found is None else (found,)
 
-    def encode(self, prompt: str | Sequence[int], chat: bool = True) -> list[int]:
-        """Token ids of a prompt. Raises UserError if there is nothing to continue."""
-        if not isinstance(prompt, str):
-            ids = list(prompt)
-        elif not prompt.strip():
+    def encode(self, prompt: Prompt, chat: bool = True) -> list[int]:
+        """Token ids of a prompt, as for `request`. Raises UserError if there is nothing to continue."""
+        said = turns(prompt)
+        if said is not None and not self.tokenizer.chat_template:
+            prompt, said = "\n".join(one["content"] for one in said), None
+        elif isinstance(prompt, str) and chat and self.tokenizer.chat_template:
+            said = [{"role": "user", "content": prompt}]
+        text = prompt if said is None else "\n".join(one["content"] for one in said)
+        if not isinstance(text, str):
+            ids = list(cast(Sequence[int], text))
+        elif not text.strip():
             ids = []
-        elif chat and self.tokenizer.chat_template:
-            turns = [{"role": "user", "content": prompt}]
-            ids = list(self.tokenizer.apply_chat_template(turns, add_generation_prompt=True)["input_ids"])
         else:
-            ids = list(self.tokenizer(prompt)["input_ids"])
-        if isinstance(prompt, str) and (unknown := unknown_words(self.tokenizer, prompt)):
+            ids = list(self.tokenizer(text)["input_ids"]) if said is None else templated(self.tokenizer, said)
+        if isinstance(text, str) and (unknown := unknown_words(self.tokenizer, text)):
             raise UserError(
                 f"the prompt has words that {self.name} does not know: {', '.join(unknown)}; allowed are "
                 "those of its vocabulary; use others"
@@ -354,11 +358,11 @@ class Model:
 
     # running ---------------------------------------------------------------------------------------------
 
-    def generate(self, prompt: str | Sequence[int], method: str = "auto", **options: Any) -> Result:
+    def generate(self, prompt: Prompt, method: str = "auto", **options: Any) -> Result:
         """Decode one prompt to its end. Options as in `request`."""
         return self.batch([prompt], method, **options)[0]
 
-    def stream(self, prompt: str | Sequence[int], method: str = "auto", **options: Any) -> Iterator[Piece]:
+    def stream(self, prompt: Prompt, method: str = "auto", **options: Any) -> Iterator[Piece]:
         """Decode one prompt; its text piece by piece as it is committed. Options as in `request`.
 
         While a method keeps several hypotheses nothing is certain: the best one's text comes at the end.

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+from jinja2 import TemplateError
+
+from anyorder.errors import UserError
+
+Prompt = str | Sequence[int] | Sequence[Mapping[str, str]]
+"""Text, token ids, or messages of a chat, each with its role and content."""
 
 
 class StopRule:
@@ -41,6 +48,37 @@ def unknown_words(tokenizer: Any, text: str) -> list[str]:
     read = tokenizer(text, return_offsets_mapping=True)
     places = zip(read["input_ids"], read["offset_mapping"], strict=True)
     return [text[a:b] for token, (a, b) in places if token == tokenizer.unk_token_id]
+
+
+def turns(prompt: Prompt) -> Sequence[Mapping[str, str]] | None:
+    """The messages, if the prompt is a chat. Raises UserError for one without role and content as text."""
+    if isinstance(prompt, str) or not prompt or not isinstance(prompt[0], Mapping):
+        return None
+    said: Any = prompt
+    for i, one in enumerate(said):
+        if not isinstance(one, Mapping) or not all(isinstance(one.get(k), str) for k in ("role", "content")):
+            raise UserError(
+                f"message {i} of the prompt is {str(one)[:60]!r}; a message has a role and content; write "
+                '{"role": "user", "content": "..."}'
+            )
+    return said
+
+
+def written(prompt: Prompt) -> str | None:
+    """The prompt as its user wrote it; None for token ids, and for more than one message."""
+    said = turns(prompt)
+    if said is not None:
+        return said[0]["content"] if len(said) == 1 else None
+    return prompt if isinstance(prompt, str) else None
+
+
+def templated(tokenizer: Any, messages: Sequence[Mapping[str, str]]) -> list[int]:
+    """Token ids of a chat in the model's own form, up to where it answers. Raises UserError."""
+    try:
+        made = tokenizer.apply_chat_template(list(messages), add_generation_prompt=True)
+    except TemplateError as error:  # templates refuse orders of roles that they do not know
+        raise UserError(f"the model's chat template refuses these messages ({error}); change them") from error
+    return list(made["input_ids"])
 
 
 def stop_rule(tokenizer: Any, stops: Sequence[str]) -> StopRule:

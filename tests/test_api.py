@@ -62,6 +62,32 @@ def test_a_stream_adds_up_to_the_text(model, greedy: str) -> None:
     assert "".join(model.stream(TEXT, "beam", max_tokens=8, width=3)) == beam
 
 
+def test_messages_of_a_chat_go_through_the_template_and_one_of_a_user_is_a_text(model) -> None:
+    said = [
+        {"role": "system", "content": "Answer with one word."},
+        {"role": "user", "content": "Capital of France?"},
+    ]
+    ids = model.tokenizer.apply_chat_template(said, add_generation_prompt=True)["input_ids"]
+    assert model.encode(said) == list(ids)
+    assert model.generate(said, max_tokens=5).text == model.generate(list(ids), max_tokens=5).text
+    assert model.encode([{"role": "user", "content": "ab"}], chat=False) == model.encode("ab")
+    heard = []
+
+    def short(texts, prompt):
+        heard.append(prompt)
+        return [-len(text) for text in texts]
+
+    one = model.generate([{"role": "user", "content": "ab"}], "best_of_n", scorer=short, max_tokens=4)
+    assert one.text == model.generate("ab", "best_of_n", scorer=short, max_tokens=4).text
+    assert set(heard) == {"ab"}
+
+
+def test_messages_are_lines_for_a_model_without_a_template(model, monkeypatch) -> None:
+    monkeypatch.setattr(model.tokenizer, "chat_template", None)
+    said = [{"role": "user", "content": "ab"}, {"role": "user", "content": "cd"}]
+    assert model.encode(said) == model.encode("ab\ncd")
+
+
 def test_a_batch_of_different_methods_equals_each_alone(model) -> None:
     asked = [
         {"prompt": TEXT, "method": "greedy"},
@@ -112,6 +138,8 @@ def test_token_recycling_saves_and_reads_its_matrix(model, tmp_path: Path) -> No
         ({"temperature": -1}, "option temperature is -1"),
         ({"prompt": "  "}, "the prompt is empty"),
         ({"prompt": []}, "the prompt is empty"),
+        ({"prompt": [{"role": "user", "content": " "}]}, "the prompt is empty"),
+        ({"prompt": [{"role": "user"}]}, "message 0 of the prompt is .* a message has a role and content"),
         ({"prompt": "word " * 5000}, "shorten the prompt"),
     ],
 )

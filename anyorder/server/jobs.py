@@ -17,8 +17,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from jinja2 import TemplateError
-
 from anyorder.api import Model, Result
 from anyorder.core.decode import Event, Request
 from anyorder.core.types import Answer, Ask
@@ -29,8 +27,10 @@ from anyorder.errors import UserError
 from anyorder.server.laws import Chance, Laws
 from anyorder.server.problems import Problem
 from anyorder.server.settings import Settings
+from anyorder.text import Prompt, written
 from anyorder.trace import Steps
 
+WAY = 0.0015  # seconds left to a lone user's first text, to be sent and read before a run takes every core
 log = logging.getLogger("anyorder.server")
 
 
@@ -38,7 +38,7 @@ log = logging.getLogger("anyorder.server")
 class Wanted:
     """One text that a request asks for."""
 
-    prompt: str | Sequence[int] | Sequence[Mapping[str, str]]  # text, tokens, or messages of a chat
+    prompt: Prompt
     method: str
     seed: int = 0
     stop: Sequence[str] = ()
@@ -47,22 +47,6 @@ class Wanted:
     steps: bool = False  # tell what each step asked and committed
     streams: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
-
-
-def spelt(prompt: Any, model: Model) -> tuple[str | Sequence[int], bool]:
-    """A prompt as the model takes it, and whether it goes through the model's chat template. One message of a
-    user does, several are put into it here; without a template they are lines of text. Raises UserError."""
-    if isinstance(prompt, str) or isinstance(prompt[0], int):
-        return prompt, False
-    if not model.tokenizer.chat_template:
-        return "\n".join(message["content"] for message in prompt), False
-    if len(prompt) == 1 and prompt[0]["role"] == "user":
-        return prompt[0]["content"], True
-    try:
-        made = model.tokenizer.apply_chat_template(list(prompt), add_generation_prompt=True)
-    except TemplateError as error:  # templates refuse orders of roles that they do not know
-        raise UserError(f"the model's chat template refuses these messages ({error}); change them") from error
-    return list(made["input_ids"]), False
 
 
 class News(NamedTuple):
@@ -90,12 +74,12 @@ class Line:
     def prepare(self, model: Model) -> Request:
         """The request, and what is told of it. In the worker. Raises UserError."""
         asked = self.wanted
-        prompt, chat = spelt(asked.prompt, model)
-        self.prompt = prompt if isinstance(prompt, str) else model.tokenizer.decode(prompt)
         request = model.request(
-            prompt, asked.method, max_tokens=asked.max_tokens, seed=asked.seed, stop=asked.stop, chat=chat,
-            trusted=False, **asked.options,
+            asked.prompt, asked.method, max_tokens=asked.max_tokens, seed=asked.seed, stop=asked.stop,
+            chat=False, trusted=False, **asked.options,
         )  # fmt: skip
+        canvas = request.canvas
+        self.prompt = written(asked.prompt) or model.tokenizer.decode(canvas.rows[0][: canvas.prompt])
         if asked.streams:
             self.deltas = Deltas(model.tokenizer, request.canvas, asked.stop, self._certain(model, request))
         if asked.logprobs is not None:
@@ -137,12 +121,15 @@ class Line:
             event.request.canvas.close()
 
     def _heard(self, event: Event) -> None:
-        if not self.job.first:
+        begins = not self.job.first
+        if begins:
             self.job.first = time.perf_counter()
         chances = self.laws.take(event) if self.laws is not None else ()
         if self.deltas is not None:
             step = self.steps.step(event) if self.steps is not None else None
             self.job.hear(self, News(self.deltas.add(event), chances, step))
+            if begins and self.job.desk.inside == 1:
+                time.sleep(WAY)
 
     def result(self, model: Model) -> Result:
         """The finished text. Raises Problem."""

@@ -266,6 +266,26 @@ def test_a_trace_of_beams_shows_every_row_at_every_step(visit, diffusion_server,
     here.keep("beams")
 
 
+def test_a_replay_keeps_the_end_in_sight_unless_its_reader_went_up(visit, diffusion_server):
+    here = visit(diffusion_server)
+    here.drop("long.jsonl", trace_of(["a line\n"] * 300))
+    stage, play = here.page.locator(".stage").nth(2), here.page.locator(".play").nth(2)
+    below = "stage => stage.scrollHeight - stage.clientHeight - stage.scrollTop"
+    here.turn()
+    assert stage.evaluate("stage => stage.scrollHeight > 3 * stage.clientHeight"), "it does not fit"
+    assert stage.evaluate(below) < 8
+    for went_up in (False, True):
+        here.seek(150, 2)
+        here.turn()
+        if went_up:
+            stage.evaluate("stage => { stage.scrollTop = 40 }")
+            here.turn()
+        play.click()
+        expect(here.page.locator(".scrub output").nth(2)).to_have_text("300 / 300")
+        here.turn()
+        assert stage.evaluate("stage => stage.scrollTop") == 40 if went_up else stage.evaluate(below) < 8
+
+
 def test_cells_written_again_flash_and_holes_come_back(visit, diffusion_server, tmp_path):
     options = {"temperature": 1.0, "seed": 3}
     prompt = "shuffle: Ann, Ben, Cid, Dan"

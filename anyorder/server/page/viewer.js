@@ -26,6 +26,7 @@ export class Viewer {
         keydown: (/** @type {KeyboardEvent} */ event) => this._key(event),
         pointerover: (/** @type {Event} */ event) => this._point(event),
         click: (/** @type {Event} */ event) => this._point(event),
+        scroll: () => this._scrolled(),
       },
     });
     this.detail = new Detail();
@@ -97,6 +98,7 @@ export class Viewer {
     this.player = null;
     this.recording = null;
     this.view = null;
+    this.low = true; // the end of the text is in sight, and is kept there while it grows
     this.stage.replaceChildren(make("p", { class: "hint", text: "Nothing here yet." }));
     this.scrub.hidden = true;
     this.badge.hidden = true;
@@ -203,7 +205,7 @@ export class Viewer {
       this.button.setAttribute("aria-label", label);
       this.button.textContent = player.playing ? "❚❚" : "▶";
     }
-    if (player.follows || player.playing) this.stage.scrollTop = this.stage.scrollHeight;
+    if (this.low && (player.follows || player.playing)) this.stage.scrollTop = this.stage.scrollHeight;
   }
 
   _summary() {
@@ -216,6 +218,11 @@ export class Viewer {
     };
     const ended = /** @type {any} */ (why)[end.ended] ?? end.ended;
     return ended ? `Ended: ${ended}.` : "";
+  }
+
+  _scrolled() {
+    const { scrollTop, clientHeight, scrollHeight } = this.stage;
+    this.low = scrollTop + clientHeight > scrollHeight - 8;
   }
 
   /** @param {Event} event */
