@@ -16,7 +16,7 @@ from anyorder.server.laws import Chance
 from anyorder.server.problems import Problem
 from anyorder.trace import header
 
-PACE = 0.025  # seconds between two looks at what became true, but for the first and the last
+PACE = 0.05  # seconds between two looks at what became true, but for the first and the last
 SILENCE = 15.0  # seconds after which a stream says that it is alive
 PING, DONE = b": still here\n\n", b"data: [DONE]\n\n"
 
