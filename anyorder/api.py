@@ -320,17 +320,17 @@ class Model:
     def encode(self, prompt: Prompt, chat: bool = True) -> list[int]:
         """Token ids of a prompt, as for `request`. Raises UserError if there is nothing to continue."""
         said = turns(prompt)
-        if said is not None and not self.tokenizer.chat_template:
-            prompt, said = "\n".join(one["content"] for one in said), None
-        elif isinstance(prompt, str) and chat and self.tokenizer.chat_template:
-            said = [{"role": "user", "content": prompt}]
         text = prompt if said is None else "\n".join(one["content"] for one in said)
+        if isinstance(text, str) and said is None and chat:
+            said = [{"role": "user", "content": text}]
         if not isinstance(text, str):
             ids = list(cast(Sequence[int], text))
         elif not text.strip():
             ids = []
+        elif said is not None and self.tokenizer.chat_template:
+            ids = templated(self.tokenizer, said)
         else:
-            ids = list(self.tokenizer(text)["input_ids"]) if said is None else templated(self.tokenizer, said)
+            ids = list(self.tokenizer(text)["input_ids"])
         if isinstance(text, str) and (unknown := unknown_words(self.tokenizer, text)):
             raise UserError(
                 f"the prompt has words that {self.name} does not know: {', '.join(unknown)}; allowed are "

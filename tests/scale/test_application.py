@@ -118,11 +118,11 @@ def streamed(client: Any, model: str, seed: int, tokens: int) -> tuple[str, str,
 def test_both_replicas_stream_the_texts_that_the_library_gives(client: Any, model: api.Model) -> None:
     seeds = range(24)
     with ThreadPoolExecutor(8) as clients:
-        answers = list(clients.map(lambda seed: streamed(client, model.name, seed, 40), seeds))
-    for seed, (text, _, _) in zip(seeds, answers, strict=True):
-        how: dict[str, Any] = {"max_tokens": 40, "temperature": 0.8, "seed": seed, "chat": False}
+        answers = list(clients.map(lambda seed: streamed(client, model.name, seed, 300), seeds))
+    for seed, (text, _, pieces) in zip(seeds, answers, strict=True):
+        how: dict[str, Any] = {"max_tokens": 300, "temperature": 0.8, "seed": seed, "chat": False}
         assert text == model.generate(PROMPT, "prompt_lookup", **how).text
-    assert max(pieces for _, _, pieces in answers) > 1  # a quick text may come whole
+        assert pieces > 1 or len(text) < 200, "a short text may come whole"
     assert len({text for text, _, _ in answers}) > 12
     assert len({replica for _, replica, _ in answers}) == 2
 
